@@ -1,0 +1,2 @@
+// Package bench measures what a connection costs.
+package bench

@@ -1,0 +1,2 @@
+// Package bridge stands between the event loops and Kafka.
+package bridge

@@ -1,0 +1,63 @@
+package session
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestIDText(t *testing.T) {
+	id := ID{Incarnation: 0x0123456789abcdef, Slot: 0xdeadbeef, Generation: 7}
+	const text = "0123456789abcdefdeadbeef00000007"
+	if got := id.String(); got != text {
+		t.Fatalf("String() = %q, want %q", got, text)
+	}
+	back, err := ParseID(text)
+	if err != nil || back != id {
+		t.Fatalf("ParseID(%q) = %v, %v", text, back, err)
+	}
+	for _, bad := range []string{"", "0", text + "0", "zz" + text[2:]} {
+		if got, err := ParseID(bad); !errors.Is(err, ErrBadID) || !got.IsZero() {
+			t.Errorf("ParseID(%q) = %v, %v; want ErrBadID", bad, got, err)
+		}
+	}
+}
+
+func TestEveryReasonIsComplete(t *testing.T) {
+	words := map[string]CloseReason{}
+	for _, r := range Reasons() {
+		word, code := r.String(), r.Code()
+		if word == "" {
+			t.Errorf("reason %d has no word", r)
+		}
+		if other, ok := words[word]; ok {
+			t.Errorf("reasons %d and %d share the word %q", r, other, word)
+		}
+		words[word] = r
+		// RFC 6455 section 7.4: only these ranges may be sent.
+		if code != 0 && !(code >= 1000 && code <= 1013 && code != 1004 && code != 1005 && code != 1006) && !(code >= 4000 && code <= 4999) {
+			t.Errorf("%s: code %d must not be sent", word, code)
+		}
+	}
+	if got := CloseReason(200).Code(); got != 1011 {
+		t.Errorf("unknown reason has code %d, want 1011", got)
+	}
+}
+
+func TestParseNames(t *testing.T) {
+	for _, p := range []Priority{Low, Medium, High} {
+		if got, err := ParsePriority(p.String()); err != nil || got != p {
+			t.Errorf("ParsePriority(%q) = %v, %v", p, got, err)
+		}
+	}
+	for _, o := range []Opcode{Text, Binary} {
+		if got, err := ParseOpcode(o.String()); err != nil || got != o {
+			t.Errorf("ParseOpcode(%q) = %v, %v", o, got, err)
+		}
+	}
+	if _, err := ParsePriority("urgent"); err == nil {
+		t.Error("ParsePriority accepted an unknown word")
+	}
+	if _, err := ParseOpcode("ping"); err == nil {
+		t.Error("ParseOpcode accepted a control opcode")
+	}
+}

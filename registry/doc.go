@@ -1,0 +1,2 @@
+// Package registry knows who is connected where.
+package registry
