@@ -1,0 +1,227 @@
+package bridge
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// node is a Local with the sessions of a few principals, that remembers what it
+// was given.
+type node struct {
+	mu     sync.Mutex
+	online map[string]bool // by the target's text
+	full   int             // deliveries that find no room, before the others
+	got    []string        // target=payload
+}
+
+func newNode(online ...string) *node {
+	n := &node{online: map[string]bool{"all": true}}
+	for _, o := range online {
+		n.online[o] = true
+	}
+	return n
+}
+
+func (n *node) deliver(p *Push) Outcome {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	switch {
+	case !n.online[p.To.String()]:
+		return Outcome{Offline: 1}
+	case n.full > 0:
+		n.full--
+		return Outcome{Full: 1}
+	}
+	n.got = append(n.got, p.To.String()+"="+string(p.Payload))
+	return Outcome{Delivered: 1}
+}
+
+func (n *node) User(_ string, p *Push) Outcome        { return n.deliver(p) }
+func (n *node) Session(_ session.ID, p *Push) Outcome { return n.deliver(p) }
+func (n *node) Group(_ string, p *Push) Outcome       { return n.deliver(p) }
+func (n *node) All(p *Push) Outcome                   { return n.deliver(p) }
+
+func (n *node) received() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append([]string(nil), n.got...)
+}
+
+func startDownlink(t testing.TB, addr string, local Local) (d *Downlink, stop func()) {
+	t.Helper()
+	d, err := NewDownlink(DownlinkConfig{Kafka: Kafka{Brokers: []string{addr}}, Local: local})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- d.Run(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("Run: %v", err)
+			}
+		})
+	}
+	t.Cleanup(stop)
+	return d, stop
+}
+
+// publish writes records and waits until they are acknowledged.
+func publish(t testing.TB, addr string, records ...*kgo.Record) {
+	t.Helper()
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	if err := client.ProduceSync(testContext(t), records...).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func pushTo(t testing.TB, target, payload string) *kgo.Record {
+	t.Helper()
+	to, err := ParseTarget(target)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := Push{To: to, Opcode: session.Text, Payload: []byte(payload)}
+	return p.Record("limpet.downlink", time.Now())
+}
+
+func TestDownlinkDelivers(t *testing.T) {
+	broker := startBroker(t)
+	id := session.ID{Incarnation: 7, Slot: 3, Generation: 2}
+	local := newNode("user:dev1", "session:"+id.String())
+	d, _ := startDownlink(t, broker.Addr(), local)
+	expired := pushTo(t, "user:dev1", "late")
+	expired.Timestamp = time.Now().Add(-time.Minute)
+	expired.Headers = append(expired.Headers, kgo.RecordHeader{Key: HeaderTTL, Value: []byte("1000")})
+	publish(t, broker.Addr(),
+		pushTo(t, "user:dev1", "one"), pushTo(t, "user:dev1", "two"),
+		pushTo(t, "session:"+id.String(), "three"), pushTo(t, "all", "four"),
+		pushTo(t, "user:nobody", "x"), expired,
+		&kgo.Record{Topic: "limpet.downlink", Value: []byte("no target")},
+	)
+	eventually(t, "all records are consumed", func() bool { return d.Stats().Records == 7 })
+	want := DownlinkStats{Records: 7, Delivered: 4, Offline: 1, Expired: 1, Malformed: 1}
+	if diff := cmp.Diff(want, d.Stats()); diff != "" {
+		t.Errorf("stats (-want +got):\n%s", diff)
+	}
+	var mine []string
+	for _, g := range local.received() {
+		if strings.HasPrefix(g, "user:") {
+			mine = append(mine, g)
+		}
+	}
+	if diff := cmp.Diff([]string{"user:dev1=one", "user:dev1=two"}, mine); diff != "" {
+		t.Errorf("one principal's pushes (-want +got):\n%s", diff)
+	}
+}
+
+// A node that restarts goes on where it stopped: nothing twice, nothing left out.
+func TestDownlinkContinuesAfterRestart(t *testing.T) {
+	broker := startBroker(t)
+	local := newNode("user:dev1")
+	var want []string
+	for round := range 3 {
+		_, stop := startDownlink(t, broker.Addr(), local)
+		if round == 0 {
+			publish(t, broker.Addr(), pushTo(t, "user:dev1", "first"))
+			want = append(want, "user:dev1=first")
+		}
+		eventually(t, fmt.Sprintf("round %d", round), func() bool { return len(local.received()) == len(want) })
+		stop()
+		publish(t, broker.Addr(), pushTo(t, "user:dev1", fmt.Sprint("while away ", round)))
+		want = append(want, fmt.Sprint("user:dev1=while away ", round))
+	}
+	_, stop := startDownlink(t, broker.Addr(), local)
+	eventually(t, "the last", func() bool { return len(local.received()) == len(want) })
+	stop()
+	if diff := cmp.Diff(want, local.received()); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestDownlinkWaitsForRoom(t *testing.T) {
+	broker := startBroker(t)
+	local := newNode("user:dev1")
+	local.full = 5
+	d, _ := startDownlink(t, broker.Addr(), local)
+	publish(t, broker.Addr(), pushTo(t, "user:dev1", "patient"))
+	eventually(t, "the push is delivered", func() bool { return len(local.received()) == 1 })
+	if s := d.Stats(); s.Full != 0 || s.Delivered != 1 {
+		t.Errorf("stats %+v, want one delivered", s)
+	}
+	low := pushTo(t, "user:dev1", "dropped")
+	low.Headers = append([]kgo.RecordHeader{{Key: HeaderPriority, Value: []byte("low")}}, low.Headers...)
+	local.mu.Lock()
+	local.full = 1
+	local.mu.Unlock()
+	publish(t, broker.Addr(), low)
+	eventually(t, "the low push is counted", func() bool { return d.Stats().Full == 1 })
+}
+
+func TestParsePush(t *testing.T) {
+	now := time.UnixMilli(1_000_000)
+	headers := func(pairs ...string) (h []kgo.RecordHeader) {
+		for i := 0; i < len(pairs); i += 2 {
+			h = append(h, kgo.RecordHeader{Key: pairs[i], Value: []byte(pairs[i+1])})
+		}
+		return h
+	}
+	full := Push{
+		To: Target{Kind: ToGroup, Name: "g:1"}, ID: "id-1", Opcode: session.Binary, Priority: session.Low,
+		Expires: now.Add(1500 * time.Millisecond), Payload: []byte("x"),
+	}
+	for _, c := range []struct {
+		name    string
+		headers []kgo.RecordHeader
+		want    Push
+		fault   string
+	}{
+		{"defaults", headers("limpet-to", "user:a"), Push{To: Target{Kind: ToUser, Name: "a"}, Opcode: session.Text, Payload: []byte("x")}, ""},
+		{"everything", headers("limpet-to", "group:g:1", "limpet-opcode", "binary", "limpet-priority", "low", "limpet-ttl", "1500", "limpet-id", "id-1"), full, ""},
+		{"round trip", full.Record("t", now).Headers, full, ""},
+		{"no target", nil, Push{}, "limpet-to"},
+		{"empty name", headers("limpet-to", "user:"), Push{}, "limpet-to"},
+		{"unknown kind", headers("limpet-to", "topic:x"), Push{}, "limpet-to"},
+		{"long name", headers("limpet-to", "user:"+strings.Repeat("x", 129)), Push{}, "128"},
+		{"bad session", headers("limpet-to", "session:12"), Push{}, "limpet-to"},
+		{"bad opcode", headers("limpet-to", "all", "limpet-opcode", "ping"), Push{}, "limpet-opcode"},
+		{"bad priority", headers("limpet-to", "all", "limpet-priority", "urgent"), Push{}, "limpet-priority"},
+		{"bad ttl", headers("limpet-to", "all", "limpet-ttl", "1s"), Push{}, "limpet-ttl"},
+		{"ttl of nothing", headers("limpet-to", "all", "limpet-ttl", "0"), Push{}, "limpet-ttl"},
+		{"ttl beyond the clock", headers("limpet-to", "all", "limpet-ttl", "9223372036854775807"), Push{}, "limpet-ttl"},
+		{"long id", headers("limpet-to", "all", "limpet-id", strings.Repeat("x", 129)), Push{}, "limpet-id"},
+	} {
+		got, err := ParsePush(&kgo.Record{Headers: c.headers, Value: []byte("x"), Timestamp: now})
+		if c.fault != "" {
+			if !errors.Is(err, ErrBadPush) || !strings.Contains(err.Error(), c.fault) {
+				t.Errorf("%s: %v, want ErrBadPush about %s", c.name, err, c.fault)
+			}
+			continue
+		}
+		if err != nil {
+			t.Errorf("%s: %v", c.name, err)
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", c.name, diff)
+		}
+	}
+	if full.Expired(now) || !full.Expired(now.Add(1500*time.Millisecond)) {
+		t.Error("a push expires exactly when its ttl is over")
+	}
+}

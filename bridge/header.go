@@ -1,0 +1,25 @@
+package bridge
+
+import "github.com/twmb/franz-go/pkg/kgo"
+
+// Record headers. Values are text.
+const (
+	HeaderSession   = "limpet-session"   // 32 hexadecimal digits
+	HeaderPrincipal = "limpet-principal" // as authenticated; also the key of uplink records
+	HeaderNode      = "limpet-node"      // the node's configured id
+	HeaderOpcode    = "limpet-opcode"    // text (default) or binary
+	HeaderPriority  = "limpet-priority"  // high (default), medium or low
+	HeaderTo        = "limpet-to"        // user:NAME, session:ID, group:NAME or all
+	HeaderID        = "limpet-id"        // chosen by the sender; duplicates within a window are delivered once
+	HeaderTTL       = "limpet-ttl"       // milliseconds from the record's timestamp
+)
+
+// header returns the value of the named header, or nil. The first one counts.
+func header(headers []kgo.RecordHeader, name string) []byte {
+	for i := range headers {
+		if headers[i].Key == name {
+			return headers[i].Value
+		}
+	}
+	return nil
+}

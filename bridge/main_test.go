@@ -1,0 +1,99 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/limpet-gateway/limpet/bridge/embedded"
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/twmb/franz-go/pkg/kgo"
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// testTimeout bounds everything that a test waits for.
+const testTimeout = 20 * time.Second
+
+func testContext(t testing.TB) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), testTimeout)
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// startBroker returns an embedded broker with all topics.
+func startBroker(t testing.TB) *embedded.Broker {
+	t.Helper()
+	b, err := embedded.Start(embedded.Config{Topics: embeddedTopics(4, 8)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(b.Close)
+	return b
+}
+
+func embeddedTopics(partitions, inbox int32) []embedded.Topic {
+	var topics []embedded.Topic
+	for _, s := range NewTopics(DefaultTopicPrefix).Specs(partitions, inbox) {
+		topics = append(topics, embedded.Topic{Name: s.Name, Partitions: s.Partitions, Weight: s.Weight})
+	}
+	return topics
+}
+
+func startUplink(t testing.TB, cfg UplinkConfig) *Uplink {
+	t.Helper()
+	u, err := NewUplink(testContext(t), cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		defer cancel()
+		_ = u.Close(ctx)
+	})
+	return u
+}
+
+// consume returns the first n records of topic, from its beginning.
+func consume(t testing.TB, addr, topic string, n int) []*kgo.Record {
+	t.Helper()
+	ctx := testContext(t)
+	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.ConsumeTopics(topic),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.MetadataMinAge(100*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	var records []*kgo.Record
+	for len(records) < n {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			t.Fatalf("%s: %d of %d records came", topic, len(records), n)
+		}
+		records = append(records, fetches.Records()...)
+	}
+	return records
+}
+
+// eventually fails the test unless ok becomes true in time.
+func eventually(t testing.TB, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(testTimeout); !ok(); {
+		if time.Now().After(end) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(2 * time.Millisecond)
+	}
+}
+
+func message(principal, payload string, p session.Priority) Message {
+	return Message{
+		Session:   session.ID{Incarnation: 1, Slot: 1, Generation: 1},
+		Principal: []byte(principal), Opcode: session.Text, Priority: p, Payload: []byte(payload),
+	}
+}
+
+func numbered(i int) string { return fmt.Sprintf("%06d", i) }
