@@ -1,0 +1,64 @@
+package arch
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+// adapters names the places where a foreign library may be imported by code
+// that is not a test, so that it can be replaced, upgraded and worked around
+// in one place.
+var adapters = []struct {
+	library string // prefix of the import path
+	where   []string
+	why     string
+}{
+	{"github.com/panjf2000/gnet", []string{"reactor"},
+		"its rules about threads and buffers are kept in one package"},
+	{"github.com/gobwas/ws", []string{"wsproto", "bench"},
+		"framing is checked beyond what the library checks; bench needs frames of its own to send wrong ones"},
+	{"github.com/twmb/franz-go", []string{"bridge"},
+		"retries, buffers and acknowledgements are decided in one package"},
+	{"github.com/redis/rueidis", []string{"registry/redisdir"},
+		"pipelining and connection buffers are decided in one package"},
+	{"github.com/klauspost/compress", []string{"wsproto"},
+		"compressors are large: they are pooled in one place"},
+	{"github.com/prometheus/client_golang", []string{"internal/telemetry"},
+		"packages count in plain atomics; only telemetry gives them names"},
+	{"github.com/knadh/koanf", []string{"internal/config"}, "configuration is merged in one place"},
+	{"github.com/spf13/pflag", []string{"internal/config", "cmd"}, "only cmd has a command line"},
+	{"github.com/spf13/cobra", []string{"cmd"}, "only cmd has a command line"},
+	{"github.com/KimMachineGun/automemlimit", []string{"internal/memory"}, "the runtime's limits are set in one place"},
+}
+
+func TestAdapters(t *testing.T) {
+	for _, f := range tree(t) {
+		for _, imported := range f.imports {
+			for _, a := range adapters {
+				if f.test || imported != a.library && !strings.HasPrefix(imported, a.library+"/") {
+					continue
+				}
+				if !slices.ContainsFunc(a.where, func(dir string) bool { return within(f.pkg, dir) }) {
+					t.Errorf("%s imports %s: only %s may: %s", f.name, imported, strings.Join(a.where, ", "), a.why)
+				}
+			}
+		}
+	}
+}
+
+// pure lists what a package that is pure must not import, not even in parts.
+var pure = map[string][]string{
+	"wsproto":          {"net", "os", "syscall", "log", "log/slog", "context", "golang.org/x/sys/unix"},
+	"internal/session": {"net", "os", "syscall", "log", "log/slog", "context", "time", "sync"},
+}
+
+func TestPurePackages(t *testing.T) {
+	for _, f := range tree(t) {
+		for _, imported := range f.imports {
+			if !f.test && slices.Contains(pure[f.pkg], imported) {
+				t.Errorf("%s imports %s: %s works on values alone, without I/O, clocks or logs", f.name, imported, f.pkg)
+			}
+		}
+	}
+}
