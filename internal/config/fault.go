@@ -1,0 +1,78 @@
+package config
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Fault is one thing that is wrong with the configuration.
+type Fault struct {
+	Key     string // as it was written, also when nobody knows it; "" when the fault is of a whole source
+	Value   string // as it was given; Hidden for a secret
+	Origin  Origin
+	Problem string // what is allowed, or why the value cannot be
+}
+
+// maxShown bounds how much of a wrong value is repeated.
+const maxShown = 80
+
+func (f Fault) String() string {
+	if f.Key == "" {
+		return fmt.Sprintf("%s: %s", f.Origin, f.Problem)
+	}
+	value := f.Value
+	if len(value) > maxShown {
+		value = value[:maxShown] + "..."
+	}
+	return fmt.Sprintf("%s = %q (%s): %s", f.Key, value, f.Origin, f.Problem)
+}
+
+// Faults is the error of Load: everything that is wrong, at once.
+type Faults []Fault
+
+func (f Faults) Error() string {
+	var b strings.Builder
+	if len(f) == 1 {
+		b.WriteString("1 fault in the configuration:")
+	} else {
+		fmt.Fprintf(&b, "%d faults in the configuration:", len(f))
+	}
+	for _, fault := range f {
+		b.WriteString("\n  ")
+		b.WriteString(fault.String())
+	}
+	return b.String()
+}
+
+// Origin is where a value came from.
+type Origin struct {
+	source source
+	detail string // the flag, the variable, or FILE:LINE
+}
+
+// source orders the sources by their strength, the weakest first.
+type source int
+
+const (
+	fromDefault source = iota
+	fromFile
+	fromEnvironment
+	fromFlag
+)
+
+// String is "default", "limpet.yaml:7", "environment LIMPET_NODE" or "flag --node".
+func (o Origin) String() string {
+	switch o.source {
+	case fromFile:
+		return o.detail
+	case fromEnvironment:
+		return "environment " + o.detail
+	case fromFlag:
+		return "flag --" + o.detail
+	default:
+		if o.detail != "" {
+			return "default: " + o.detail
+		}
+		return "default"
+	}
+}

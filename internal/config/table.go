@@ -1,0 +1,125 @@
+package config
+
+// Key is one row of the configuration table.
+type Key struct {
+	Name    string // flag --name, line name: of the file; LIMPET_NAME in the environment
+	Section string // heading under which help and documents list it
+	Default string // in the form that a user would write; "" for an empty list or text
+	// DefaultNote says in words what the default is where the value does not.
+	DefaultNote string
+	Help        string // what it means, with its effect when a limit is reached
+	Secret      bool   // never printed, neither in the effective configuration nor in a fault
+
+	bind func(*Serve) value // its field, with the check
+}
+
+// Bounds that several rows share.
+const (
+	maxConns        = 1 << 24  // session slots are numbered with fewer bits than a uint32 has, and no host holds more
+	maxMessageBytes = 64 << 20 // a message is assembled in memory: more belongs in an object store
+)
+
+// keys is the configuration table, in the order of the documents.
+var keys = []Key{
+	{Name: "listen", Section: "Addresses", Default: "127.0.0.1:8080",
+		Help: "address on which WebSocket clients connect (path /ws)",
+		bind: func(c *Serve) value { return address(&c.Listen) }},
+	{Name: "api", Section: "Addresses", Default: "127.0.0.1:8081",
+		Help: "address of the HTTP API: health, readiness, information",
+		bind: func(c *Serve) value { return address(&c.API) }},
+	{Name: "node", Section: "Addresses", DefaultNote: "the host's name",
+		Help: "name of this gateway among others; stays the same over restarts, differs between nodes",
+		bind: func(c *Serve) value { return nodeID(&c.Node) }},
+
+	{Name: "uplink", Section: "Messages", Default: "kafka",
+		Help: "where messages of clients go: to Kafka, back to the sender, or nowhere",
+		bind: func(c *Serve) value {
+			return oneOf(&c.Uplink, UplinkKafka, UplinkEcho, UplinkDiscard)
+		}},
+	{Name: "kafka", Section: "Messages", DefaultNote: "the embedded broker",
+		Help: "Kafka brokers to start from",
+		bind: func(c *Serve) value { return addressList(&c.Kafka) }},
+	{Name: "topic-prefix", Section: "Messages", Default: "limpet.",
+		Help: "put before the name of every Kafka topic",
+		bind: func(c *Serve) value { return topicPrefix(&c.TopicPrefix) }},
+	{Name: "data-dir", Section: "Messages", DefaultNote: "in memory, gone at the end",
+		Help: "directory in which the embedded broker keeps its log",
+		bind: func(c *Serve) value { return path(&c.DataDir) }},
+	{Name: "flush-timeout", Section: "Messages", Default: "10s",
+		Help: "how long a drain waits for Kafka to acknowledge what was accepted",
+		bind: func(c *Serve) value { return durationIn(&c.FlushTimeout, "100ms", "10m") }},
+
+	{Name: "max-conns", Section: "Connections", Default: "0", DefaultNote: "what the limit of open files allows",
+		Help: "connections above which newcomers get 503 with Retry-After",
+		bind: func(c *Serve) value { return intIn(&c.MaxConns, 0, maxConns) }},
+	{Name: "max-message-size", Section: "Connections", Default: "64KiB",
+		Help: "largest message of a client, inflated, over all fragments; a larger one closes with 1009",
+		bind: func(c *Serve) value { return sizeIn(&c.MaxMessageSize, 128, maxMessageBytes) }},
+	{Name: "max-fragments", Section: "Connections", Default: "1024",
+		Help: "frames in which one message may come; more close with 1009",
+		bind: func(c *Serve) value { return intIn(&c.MaxFragments, 1, 1<<20) }},
+	{Name: "subprotocols", Section: "Connections", DefaultNote: "none",
+		Help: "WebSocket subprotocols spoken here, the preferred one first",
+		bind: func(c *Serve) value { return tokenList(&c.Subprotocols) }},
+	{Name: "deflate", Section: "Connections", Default: "false",
+		Help: "offer permessage-deflate, without context takeover",
+		bind: func(c *Serve) value { return boolean(&c.Deflate) }},
+	{Name: "outbound-limit", Section: "Connections", Default: "256KiB",
+		Help: "bytes that may wait unsent for one client; above, low priority is dropped, then it is closed with 1013",
+		bind: func(c *Serve) value { return sizeIn(&c.OutboundLimit, 4<<10, 1<<30) }},
+
+	{Name: "heartbeat", Section: "Time limits", Default: "25s",
+		Help: "silence of a client after which it is pinged; below the idle timeout of proxies, often 30s",
+		bind: func(c *Serve) value { return durationIn(&c.Heartbeat, "1s", "1h") }},
+	{Name: "heartbeat-grace", Section: "Time limits", Default: "10s",
+		Help: "further silence after which it is closed",
+		bind: func(c *Serve) value { return durationIn(&c.HeartbeatGrace, "1s", "10m") }},
+	{Name: "handshake-timeout", Section: "Time limits", Default: "10s",
+		Help: "from accept to the complete upgrade request; the socket is closed",
+		bind: func(c *Serve) value { return durationIn(&c.HandshakeTimeout, "1s", "5m") }},
+	{Name: "message-timeout", Section: "Time limits", Default: "30s",
+		Help: "from the first byte of a message to its last; closes with 1008",
+		bind: func(c *Serve) value { return durationIn(&c.MessageTimeout, "1s", "10m") }},
+	{Name: "close-timeout", Section: "Time limits", Default: "5s",
+		Help: "for the client's answer to a close frame; the socket is closed",
+		bind: func(c *Serve) value { return durationIn(&c.CloseTimeout, "1s", "5m") }},
+	{Name: "drain-window", Section: "Time limits", Default: "10s",
+		Help: "time over which a drain spreads its closes; 0s closes all at once",
+		bind: func(c *Serve) value { return durationIn(&c.DrainWindow, "0s", "1h") }},
+
+	{Name: "loops", Section: "Event loops", Default: "0", DefaultNote: "one for each core, more if descriptor tables need it",
+		Help: "event loops",
+		bind: func(c *Serve) value { return intIn(&c.Loops, 0, 1024) }},
+	{Name: "fd-tables", Section: "Event loops", Default: "auto",
+		Help: "descriptor tables: shared by all loops, one per loop (nofile then counts per loop), or per loop where max-conns needs it",
+		bind: func(c *Serve) value {
+			return oneOf(&c.FDTables, FDTablesAuto, FDTablesShared, FDTablesPerLoop)
+		}},
+	{Name: "mailbox-messages", Section: "Event loops", Default: "16384",
+		Help: "pushes that may wait for one loop; more are refused to their sender",
+		bind: func(c *Serve) value { return intIn(&c.MailboxMessages, 16, 1<<22) }},
+	{Name: "mailbox-bytes", Section: "Event loops", Default: "16MiB",
+		Help: "bytes of the pushes that may wait for one loop",
+		bind: func(c *Serve) value { return sizeIn(&c.MailboxBytes, 64<<10, 1<<30) }},
+
+	{Name: "gogc", Section: "Memory", Default: "50",
+		Help: "growth of the heap in percent that starts a garbage collection; wins over GOGC of the environment",
+		bind: func(c *Serve) value { return intIn(&c.GOGC, 10, 1000) }},
+	{Name: "memory-limit", Section: "Memory", Default: "50%",
+		Help: "soft limit of the Go runtime: a size, or a share of the control group's limit (of the host's memory without one); the rest is for the kernel's sockets, about 4 KiB each; wins over GOMEMLIMIT of the environment",
+		bind: func(c *Serve) value { return memoryLimit(&c.MemoryLimit) }},
+
+	{Name: "log-format", Section: "Logs", Default: "text",
+		Help: "form of the log on standard error",
+		bind: func(c *Serve) value { return oneOf(&c.LogFormat, LogText, LogJSON) }},
+	{Name: "log-level", Section: "Logs", Default: "info",
+		Help: "lowest level that is logged; single connections are logged at debug",
+		bind: func(c *Serve) value { return oneOf(&c.LogLevel, LogDebug, LogInfo, LogWarn, LogError) }},
+
+	{Name: "insecure-no-auth", Section: "Safety", Default: "false",
+		Help: "serve on addresses that are not loopback although nobody has to authenticate",
+		bind: func(c *Serve) value { return boolean(&c.InsecureNoAuth) }},
+}
+
+// Keys returns the configuration table, in the order of the documents.
+func Keys() []Key { return append([]Key(nil), keys...) }
