@@ -1,0 +1,63 @@
+package telemetry
+
+import (
+	"encoding/json"
+	"log/slog"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestText(t *testing.T) {
+	var out strings.Builder
+	log, err := NewLogger(&out, "text", "info")
+	if err != nil {
+		t.Fatal(err)
+	}
+	log.Debug("not shown")
+	log.Info("listening", "addr", "127.0.0.1:8080", "window", 90*time.Second)
+	want := regexp.MustCompile(`^time=\d\d:\d\d:\d\d\.\d{3} level=INFO msg=listening addr=127.0.0.1:8080 window=1m30s\n$`)
+	if !want.MatchString(out.String()) {
+		t.Errorf("logged %q, want %s", out.String(), want)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	var out strings.Builder
+	log, err := NewLogger(&out, "json", "debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := time.Now().Truncate(time.Millisecond)
+	log.Debug("a \"quoted\"\nline", slog.Group("peer", "time", time.Unix(0, 0).UTC(), "rtt", 1500*time.Microsecond))
+	if n := strings.Count(out.String(), "\n"); n != 1 {
+		t.Errorf("a record has %d lines, want 1: %q", n, out.String())
+	}
+	var record struct {
+		Time  time.Time
+		Level string
+		Msg   string
+		Peer  struct {
+			Time time.Time
+			RTT  string
+		}
+	}
+	if err := json.Unmarshal([]byte(out.String()), &record); err != nil {
+		t.Fatalf("%v in %q", err, out.String())
+	}
+	if record.Time.Before(before) || record.Time.After(time.Now()) {
+		t.Errorf("time %v is not now", record.Time)
+	}
+	if record.Level != "DEBUG" || record.Msg != "a \"quoted\"\nline" || record.Peer.RTT != "1.5ms" || !record.Peer.Time.Equal(time.Unix(0, 0)) {
+		t.Errorf("record %+v", record)
+	}
+}
+
+func TestUnknownWords(t *testing.T) {
+	for _, c := range [][2]string{{"xml", "info"}, {"", "info"}, {"text", "loud"}, {"text", ""}} {
+		if log, err := NewLogger(&strings.Builder{}, c[0], c[1]); err == nil {
+			t.Errorf("format %q, level %q: got %v, want an error", c[0], c[1], log)
+		}
+	}
+}
