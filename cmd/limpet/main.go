@@ -3,7 +3,6 @@
 package main
 
 import (
-	"fmt"
 	"os"
 	"runtime"
 
@@ -15,26 +14,11 @@ import (
 // thread cannot end before the process does, so it must never become a loop's.
 func init() { runtime.LockOSThread() }
 
-func main() {
-	root := newRootCommand()
-	if err := root.Execute(); err != nil {
-		fmt.Fprintln(os.Stderr, "limpet:", err)
-		os.Exit(exitCode(err))
-	}
-}
-
-func newRootCommand() *cobra.Command {
-	root := &cobra.Command{
-		Use:           "limpet",
-		Short:         "A gateway that holds very many connections on little memory",
-		SilenceUsage:  true,
-		SilenceErrors: true,
-	}
-	root.AddCommand(commands()...)
-	return root
-}
+func main() { os.Exit(execute(newRootCommand(), os.Stderr)) }
 
 // commands lists every subcommand, in the order of the help text.
 func commands() []*cobra.Command {
-	return []*cobra.Command{}
+	return []*cobra.Command{
+		newVersionCommand(),
+	}
 }

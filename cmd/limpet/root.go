@@ -1,0 +1,72 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/limpet-gateway/limpet/internal/nearest"
+)
+
+func newRootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "limpet",
+		Short:         "A gateway that holds very many connections on little memory",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	cobra.EnableCommandSorting = false // the order of commands() is the one that a new user needs
+	root.AddCommand(commands()...)
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return fmt.Errorf("%w%s", err, suggestFlag(cmd, err))
+	})
+	return root
+}
+
+// suggestFlag names the flag that an unknown one was probably meant to be.
+func suggestFlag(cmd *cobra.Command, err error) string {
+	var unknown *pflag.NotExistError
+	if !errors.As(err, &unknown) {
+		return ""
+	}
+	var names []string
+	cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+	if name := nearest.Name(unknown.GetSpecifiedName(), names); name != "" {
+		return "; did you mean --" + name + "?"
+	}
+	return ""
+}
+
+// execute runs a command line to its end, writes an error to stderr, and
+// returns the exit code. An error before the command itself runs is a wrong
+// command line, whatever it was that cobra found wrong with it.
+func execute(root *cobra.Command, stderr io.Writer) int {
+	ran := false
+	markRuns(root, &ran)
+	cmd, err := root.ExecuteC()
+	if err == nil {
+		return 0
+	}
+	fmt.Fprintln(stderr, "limpet:", err)
+	if !ran {
+		fmt.Fprintf(stderr, "Run '%s --help' for what there is.\n", cmd.CommandPath())
+		return exitBadUsage
+	}
+	return exitCode(err)
+}
+
+// markRuns makes cmd and the commands below it set ran when they run.
+func markRuns(cmd *cobra.Command, ran *bool) {
+	if run := cmd.RunE; run != nil {
+		cmd.RunE = func(cmd *cobra.Command, args []string) error {
+			*ran = true
+			return run(cmd, args)
+		}
+	}
+	for _, below := range cmd.Commands() {
+		markRuns(below, ran)
+	}
+}
