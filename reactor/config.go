@@ -1,0 +1,158 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"net"
+	"time"
+
+	"github.com/limpet-gateway/limpet/wsproto"
+)
+
+// FDTables says how event loops hold their descriptors.
+type FDTables uint8
+
+const (
+	// AutoTables takes PerLoop when one table is too small for MaxConns.
+	AutoTables FDTables = iota
+	// SharedTable is the ordinary case: one table for the process, and
+	// RLIMIT_NOFILE counts for all of it.
+	SharedTable
+	// PerLoopTables gives each loop a table of its own (unshare(2) with
+	// CLONE_FILES), so RLIMIT_NOFILE counts per loop.
+	PerLoopTables
+)
+
+// String returns the word used in configuration.
+func (t FDTables) String() string {
+	switch t {
+	case AutoTables:
+		return "auto"
+	case SharedTable:
+		return "shared"
+	case PerLoopTables:
+		return "per-loop"
+	default:
+		return fmt.Sprintf("fd-tables(%d)", uint8(t))
+	}
+}
+
+// Config is what an Engine needs. Zero values mean the defaults given here.
+type Config struct {
+	Addr        string // TCP address to listen on; port 0 picks a free one
+	Incarnation uint64 // of the node; part of every session id
+
+	Upgrader wsproto.Upgrader       // which requests become sessions
+	Decoder  wsproto.DecoderConfig  // limits of inbound messages
+	Deflater wsproto.DeflaterConfig // what is compressed, where negotiated
+
+	Loops    int      // event loops; 0 is one per core, or what MaxConns needs with a table per loop
+	FDTables FDTables // how loops hold descriptors
+	MaxConns int      // connections at once; 0 is what RLIMIT_NOFILE allows
+
+	Heartbeat        time.Duration // silence after which a session is pinged; 25 s, below the 30 s of common proxies
+	HeartbeatGrace   time.Duration // further silence after which it is closed; 15 s
+	HandshakeTimeout time.Duration // from accept to a complete request; 10 s
+	MessageTimeout   time.Duration // from the first byte of a message to its last; 30 s
+	CloseTimeout     time.Duration // for the peer to answer a close frame; 5 s
+	LingerTimeout    time.Duration // for a refused peer to read the answer; 2 s
+	RetryAfter       time.Duration // hint sent with 503; 5 s
+
+	OutboundLimit int // unsent bytes a session may have before it is a slow consumer; 256 KiB
+	MailboxItems  int // entries waiting for one loop; 65,536
+	MailboxBytes  int // payload bytes waiting for one loop; 16 MiB
+	ControlRate   int // control frames a session may send per second; 100
+
+	Log *slog.Logger // nil discards
+}
+
+// Limits of the design rather than of configuration.
+const (
+	tick         = 200 * time.Millisecond // resolution of every timeout
+	maxLoops     = 1 << loopBits          // also the most that gnet numbers
+	maxPerLoop   = 1 << indexBits
+	readBuffer   = 64 << 10 // one per loop, shared by its connections
+	flushBatch   = 512      // sockets written to before a loop looks at its inbound events again
+	scratchLimit = 64 << 10 // bytes gathered for one write
+)
+
+func (c *Config) setDefaults() {
+	def := func(d *time.Duration, v time.Duration) {
+		if *d == 0 {
+			*d = v
+		}
+	}
+	num := func(n *int, v int) {
+		if *n == 0 {
+			*n = v
+		}
+	}
+	def(&c.Heartbeat, 25*time.Second)
+	def(&c.HeartbeatGrace, 15*time.Second)
+	def(&c.HandshakeTimeout, 10*time.Second)
+	def(&c.MessageTimeout, 30*time.Second)
+	def(&c.CloseTimeout, 5*time.Second)
+	def(&c.LingerTimeout, 2*time.Second)
+	def(&c.RetryAfter, 5*time.Second)
+	num(&c.OutboundLimit, 256<<10)
+	num(&c.MailboxItems, 65536)
+	num(&c.MailboxBytes, 16<<20)
+	num(&c.ControlRate, 100)
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+}
+
+// Validate reports every fault of c at once.
+func (c *Config) Validate() error {
+	var faults []error
+	fault := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if _, _, err := net.SplitHostPort(c.Addr); err != nil {
+		fault("address %q: want HOST:PORT: %v", c.Addr, err)
+	}
+	if c.Loops < 0 || c.Loops > maxLoops {
+		fault("loops %d: want 0 to %d", c.Loops, maxLoops)
+	}
+	if c.MaxConns < 0 || c.MaxConns > math.MaxInt32 {
+		fault("max conns %d: want 0 to %d", c.MaxConns, math.MaxInt32)
+	}
+	if c.FDTables > PerLoopTables {
+		fault("fd tables %d: want auto, shared or per-loop", c.FDTables)
+	}
+	for _, d := range []struct {
+		name string
+		v    time.Duration
+	}{
+		{"heartbeat", c.Heartbeat},
+		{"heartbeat grace", c.HeartbeatGrace},
+		{"handshake timeout", c.HandshakeTimeout},
+		{"message timeout", c.MessageTimeout},
+		{"close timeout", c.CloseTimeout},
+		{"linger timeout", c.LingerTimeout},
+		{"retry after", c.RetryAfter},
+	} {
+		if d.v < 0 || d.v > 24*time.Hour || (d.v > 0 && d.v < tick) {
+			fault("%s %v: want 0 for the default, or %v to 24h", d.name, d.v, tick)
+		}
+	}
+	for _, n := range []struct {
+		name string
+		v    int
+	}{
+		{"outbound limit", c.OutboundLimit},
+		{"mailbox items", c.MailboxItems},
+		{"mailbox bytes", c.MailboxBytes},
+		{"control rate", c.ControlRate},
+	} {
+		if n.v < 0 {
+			fault("%s %d: want 0 for the default, or more", n.name, n.v)
+		}
+	}
+	faults = append(faults, c.Upgrader.Validate(), c.Decoder.Validate(), c.Deflater.Validate())
+	return errors.Join(faults...)
+}
+
+// ticks converts d to wheel ticks, at least one.
+func ticks(d time.Duration) uint32 { return uint32(max(1, (d+tick-1)/tick)) }

@@ -1,0 +1,525 @@
+package reactor
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/gorilla/websocket"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/wsproto"
+)
+
+// bystander is a session that must not notice what others do: it keeps
+// echoing until check.
+type bystander struct {
+	t      *testing.T
+	c      *websocket.Conn
+	stop   chan struct{}
+	done   sync.WaitGroup
+	echoes int
+	err    error
+}
+
+func stand(t *testing.T, e *Engine) *bystander {
+	t.Helper()
+	b := &bystander{t: t, c: dial(t, e, "bystander"), stop: make(chan struct{})}
+	_ = b.c.SetReadDeadline(time.Now().Add(4 * patience))
+	b.done.Go(func() {
+		for {
+			select {
+			case <-b.stop:
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+			want := fmt.Sprint(b.echoes)
+			if b.err = b.c.WriteMessage(websocket.TextMessage, []byte(want)); b.err != nil {
+				return
+			}
+			_, got, err := b.c.ReadMessage()
+			if b.err = err; err != nil {
+				return
+			}
+			if string(got) != want {
+				b.err = fmt.Errorf("got %q for %q", got, want)
+				return
+			}
+			b.echoes++
+		}
+	})
+	return b
+}
+
+func (b *bystander) check() {
+	b.t.Helper()
+	close(b.stop)
+	b.done.Wait()
+	if b.err != nil || b.echoes == 0 {
+		b.t.Errorf("a bystander was harmed after %d echoes: %v", b.echoes, b.err)
+	}
+}
+
+func nothingHeld(t *testing.T, e *Engine) {
+	t.Helper()
+	eventually(t, "buffers to be given back", func() bool {
+		s := e.Stats()
+		return s.UnfinishedBytes == 0 && s.OutboxBytes == 0 && s.MailboxBytes == 0
+	})
+}
+
+func TestOneBytePerSecondInTheHandshake(t *testing.T) {
+	e := startEngine(t, Config{HandshakeTimeout: time.Second}, &recorder{})
+	b := stand(t, e)
+	c := dialRaw(t, e)
+	start := time.Now()
+	for _, x := range []byte(request("loris")) {
+		if _, err := c.Write([]byte{x}); err != nil {
+			break
+		}
+		if time.Since(start) > patience {
+			t.Fatal("a trickle keeps the handshake open")
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	c.expectEnd()
+	if d := time.Since(start); d < 800*time.Millisecond {
+		t.Errorf("ended after %v, want about 1s", d)
+	}
+	b.check()
+	nothingHeld(t, e)
+}
+
+func TestOneBytePerSecondInAFrame(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{MessageTimeout: time.Second, CloseTimeout: time.Second}, h)
+	b := stand(t, e)
+	c := dialRaw(t, e)
+	c.upgrade("loris")
+	frame := masked(ws.OpText, true, []byte(strings.Repeat("x", 1000)))
+	go func() {
+		for i := range frame {
+			if _, err := c.Write(frame[i : i+1]); err != nil {
+				return
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+	}()
+	c.expectClose(1008)
+	if got := h.waitEnd(t, "loris"); got != session.MessageTimeout {
+		t.Errorf("ended with %v", got)
+	}
+	b.check()
+	nothingHeld(t, e)
+}
+
+// Whole messages whose last bytes always share a segment with the first of
+// the next: the sender is never done, and never late.
+func TestOverlappingMessagesAreNotLate(t *testing.T) {
+	h := &recorder{onMessage: func(Session, session.Opcode, []byte) {}}
+	e := startEngine(t, Config{MessageTimeout: time.Second}, h)
+	c := dialRaw(t, e)
+	c.upgrade("busy")
+	frame := masked(ws.OpText, true, []byte("0123456789"))
+	c.send(frame[:5])
+	for end := time.Now().Add(2500 * time.Millisecond); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		c.send(append(frame[5:len(frame):len(frame)], frame[:5]...))
+	}
+	if s := e.Stats(); s.Sessions != 1 {
+		t.Fatalf("the session was closed: %v", s.Closed)
+	}
+}
+
+func TestHalfClose(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{}, h)
+	c := dialRaw(t, e)
+	c.upgrade("half")
+	c.send(masked(ws.OpText, false, []byte("half a mess")))
+	if err := c.Conn.(*net.TCPConn).CloseWrite(); err != nil {
+		t.Fatal(err)
+	}
+	c.expectEnd()
+	if got := h.waitEnd(t, "half"); got != session.PeerGone {
+		t.Errorf("ended with %v", got)
+	}
+	nothingHeld(t, e)
+}
+
+func TestResetInTheMiddleOfAFrame(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{}, h)
+	b := stand(t, e)
+	for i := range 20 {
+		name := fmt.Sprintf("rst%d", i)
+		c := dialRaw(t, e)
+		c.upgrade(name)
+		frame := masked(ws.OpBinary, true, make([]byte, 50000))
+		c.send(frame[:1+i*1000])
+		_ = c.Conn.(*net.TCPConn).SetLinger(0)
+		c.Close()
+		if got := h.waitEnd(t, name); got != session.PeerGone {
+			t.Errorf("ended with %v", got)
+		}
+	}
+	b.check()
+	nothingHeld(t, e)
+}
+
+func TestHundredThousandFragments(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Decoder: wsproto.DecoderConfig{MaxFragments: 1000}}, h)
+	b := stand(t, e)
+	c := dialRaw(t, e)
+	c.upgrade("frag")
+	go func() {
+		first, rest := masked(ws.OpText, false, []byte("x")), masked(ws.OpContinuation, false, []byte("x"))
+		buf := first
+		for range 100_000 {
+			if buf = append(buf, rest...); len(buf) > 16<<10 {
+				if _, err := c.Write(buf); err != nil {
+					return
+				}
+				buf = buf[:0]
+			}
+		}
+	}()
+	c.expectClose(1009)
+	if got := h.waitEnd(t, "frag"); got != session.MessageTooBig {
+		t.Errorf("ended with %v", got)
+	}
+	b.check()
+	nothingHeld(t, e)
+}
+
+func TestPingFlood(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{}, h)
+	b := stand(t, e)
+	c := dialRaw(t, e)
+	c.upgrade("flood")
+	ping := masked(ws.OpPing, true, []byte("are you there"))
+	c.send(ping)
+	if f, err := ws.ReadFrame(c.r); err != nil || f.Header.OpCode != ws.OpPong || string(f.Payload) != "are you there" {
+		t.Fatalf("pong: %v %q %v", f.Header.OpCode, f.Payload, err)
+	}
+	go func() {
+		for range 100_000 {
+			if _, err := c.Write(ping); err != nil {
+				return
+			}
+		}
+	}()
+	c.expectClose(1008)
+	if got := h.waitEnd(t, "flood"); got != session.PolicyViolation {
+		t.Errorf("ended with %v", got)
+	}
+	b.check()
+}
+
+// A client that sends what will be echoed and never reads: what waits for it
+// is bounded, and then it is closed.
+func TestClientThatNeverReads(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{OutboundLimit: 256 << 10, CloseTimeout: time.Second}, h)
+	b := stand(t, e)
+	c := dialRaw(t, e)
+	_ = c.Conn.(*net.TCPConn).SetReadBuffer(4096)
+	c.upgrade("deaf")
+	frame := masked(ws.OpBinary, true, make([]byte, 32<<10))
+	sent := 0
+	for end := time.Now().Add(patience); time.Now().Before(end); sent++ {
+		if _, err := c.Write(frame); err != nil {
+			break
+		}
+	}
+	if got := h.waitEnd(t, "deaf"); got != session.SlowConsumer {
+		t.Errorf("ended with %v after %d messages", got, sent)
+	}
+	b.check()
+	nothingHeld(t, e)
+}
+
+// Pushes to a session that does not read: low priority is dropped and
+// counted, anything else ends the session with 1013.
+func TestSlowConsumerByPriority(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{OutboundLimit: 64 << 10, CloseTimeout: 500 * time.Millisecond}, h)
+	c := dialRaw(t, e)
+	_ = c.Conn.(*net.TCPConn).SetReadBuffer(4096)
+	c.upgrade("slow")
+	id := h.id(t, "slow")
+	payload := make([]byte, 32<<10)
+	eventually(t, "low-priority messages to be dropped", func() bool {
+		if err := e.Send(id, Push{Opcode: session.Binary, Priority: session.Low, Payload: payload}); err != nil {
+			t.Fatal(err)
+		}
+		return e.Stats().DroppedLow > 10
+	})
+	if s := e.Stats(); s.Sessions != 1 {
+		t.Fatalf("low-priority messages ended the session: %v", s.Closed)
+	}
+	eventually(t, "the session to end", func() bool {
+		_ = e.Send(id, Push{Opcode: session.Binary, Priority: session.High, Payload: payload})
+		return e.Stats().Sessions == 0
+	})
+	if got := h.waitEnd(t, "slow"); got != session.SlowConsumer {
+		t.Errorf("ended with %v", got)
+	}
+}
+
+func TestProtocolErrors(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Decoder: wsproto.DecoderConfig{MaxMessageSize: 1000}}, h)
+	for name, tc := range map[string]struct {
+		bytes  []byte
+		code   uint16
+		reason session.CloseReason
+	}{
+		"unmasked": {ws.MustCompileFrame(ws.NewTextFrame([]byte("x"))), 1002, session.ProtocolError},
+		"rsv":      {[]byte{0xf1, 0x80, 1, 2, 3, 4}, 1002, session.ProtocolError},
+		"utf8":     {masked(ws.OpText, true, []byte{0xff}), 1007, session.BadPayload},
+		"size":     {masked(ws.OpBinary, true, make([]byte, 1001)), 1009, session.MessageTooBig},
+		"code":     {masked(ws.OpClose, true, []byte{0x03, 0xed}), 1002, session.ProtocolError},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := dialRaw(t, e)
+			c.upgrade(name)
+			// More follows, which must not reset the connection before the
+			// close frame is read.
+			c.send(append(tc.bytes, make([]byte, 20000)...))
+			c.expectClose(tc.code)
+			c.expectEnd()
+			c.Close()
+			if got := h.waitEnd(t, name); got != tc.reason {
+				t.Errorf("ended with %v, want %v", got, tc.reason)
+			}
+		})
+	}
+}
+
+func TestHeartbeat(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Heartbeat: time.Second, HeartbeatGrace: time.Second, CloseTimeout: time.Second}, h)
+	dead := dialRaw(t, e)
+	dead.upgrade("dead")
+	alive := dial(t, e, "alive")
+	pings := make(chan struct{}, 100)
+	alive.SetPingHandler(func(data string) error {
+		pings <- struct{}{}
+		return alive.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(patience))
+	})
+	go func() { _, _, _ = alive.ReadMessage() }()
+	f, err := ws.ReadFrame(dead.r)
+	if err != nil || f.Header.OpCode != ws.OpPing {
+		t.Fatalf("want a ping, got %v %v", f.Header.OpCode, err)
+	}
+	dead.expectClose(1001)
+	dead.expectEnd()
+	if got := h.waitEnd(t, "dead"); got != session.HeartbeatMissed {
+		t.Errorf("ended with %v", got)
+	}
+	for range 3 {
+		select {
+		case <-pings:
+		case <-time.After(patience):
+			t.Fatal("no more pings")
+		}
+	}
+	if n := e.Stats().Sessions; n != 1 {
+		t.Errorf("%d sessions, want the one that answers", n)
+	}
+}
+
+// A peer that ignores our close frame is cut after the close timeout.
+func TestCloseTimeout(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{CloseTimeout: time.Second}, h)
+	c := dialRaw(t, e)
+	c.upgrade("stubborn")
+	if err := e.CloseSession(h.id(t, "stubborn"), session.Kicked); err != nil {
+		t.Fatal(err)
+	}
+	c.expectClose(4002)
+	start := time.Now()
+	c.expectEnd()
+	if d := time.Since(start); d < 500*time.Millisecond {
+		t.Errorf("cut after %v, want about 1s", d)
+	}
+	if got := h.waitEnd(t, "stubborn"); got != session.Kicked {
+		t.Errorf("ended with %v", got)
+	}
+}
+
+func TestConnectionLimit(t *testing.T) {
+	for _, tables := range []FDTables{SharedTable, PerLoopTables} {
+		t.Run(tables.String(), func(t *testing.T) {
+			h := &recorder{}
+			e := startEngine(t, Config{MaxConns: 10, Loops: 2, FDTables: tables, RetryAfter: 7 * time.Second}, h)
+			var in []*websocket.Conn
+			for i := range 10 {
+				in = append(in, dial(t, e, strconv.Itoa(i)))
+			}
+			for range 300 { // more than may linger: some see a reset, none gets in
+				c := dialRaw(t, e)
+				if _, err := c.Write([]byte(request("late"))); err == nil {
+					if line, err := c.r.ReadString('\n'); err == nil && !strings.Contains(line, "503") {
+						t.Fatalf("answer %q above the limit", line)
+					}
+				}
+				c.Close()
+			}
+			eventually(t, "the refused to be gone", func() bool { return e.Stats().Conns == 10 })
+			late := dialRaw(t, e)
+			late.send([]byte(request("late")))
+			if got := late.expectStatus(503).Header.Get("Retry-After"); got != "7" {
+				t.Errorf("Retry-After: %q", got)
+			}
+			for i, c := range in {
+				if err := c.WriteMessage(websocket.TextMessage, []byte("still")); err != nil {
+					t.Fatalf("established session %d: %v", i, err)
+				}
+				expectMessage(t, c, "still")
+			}
+			in[0].Close()
+			eventually(t, "the place to be free", func() bool { return e.Stats().Sessions == 9 })
+			again := dial(t, e, "again")
+			if err := again.WriteMessage(websocket.TextMessage, []byte("served")); err != nil {
+				t.Fatal(err)
+			}
+			expectMessage(t, again, "served")
+		})
+	}
+}
+
+// With a descriptor table per loop, a connection's descriptor is in its
+// loop's table alone: closing it there ends it, for the peer to see at once.
+func TestPerLoopTables(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Loops: 4, FDTables: PerLoopTables}, h)
+	var conns []*websocket.Conn
+	for i := range 80 {
+		conns = append(conns, dial(t, e, fmt.Sprintf("c%d", i)))
+	}
+	if n := e.Stats().Loops; n != 4 {
+		t.Fatalf("80 connections reached %d of 4 loops", n)
+	}
+	for i := range conns {
+		if err := e.CloseSession(h.id(t, fmt.Sprintf("c%d", i)), session.Kicked); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range conns {
+		expectClose(t, c, 4002)
+		_ = c.NetConn().SetReadDeadline(time.Now().Add(patience))
+		if n, err := c.NetConn().Read(make([]byte, 1)); n != 0 || err == nil || strings.Contains(err.Error(), "timeout") {
+			t.Fatalf("the socket did not end: %d %v", n, err)
+		}
+	}
+}
+
+func TestDrain(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Loops: 2}, h)
+	const n = 100
+	var mu sync.Mutex
+	var ends []time.Time
+	var wg sync.WaitGroup
+	for i := range n {
+		c := dial(t, e, fmt.Sprintf("d%d", i))
+		wg.Go(func() {
+			text := expectClose(t, c, 1012)
+			ms, err := strconv.Atoi(strings.TrimPrefix(text, "retry="))
+			if err != nil || ms < 500 || ms > 2500 {
+				t.Errorf("reason %q, want retry=MS", text)
+			}
+			mu.Lock()
+			ends = append(ends, time.Now())
+			mu.Unlock()
+			c.Close()
+		})
+	}
+	pending := dialRaw(t, e) // still in its handshake
+	start := time.Now()
+	done := make(chan error, 1)
+	go func() { done <- e.Drain(context.Background(), 2*time.Second) }()
+	eventually(t, "draining to begin", func() bool { return e.draining.Load() })
+	late := dialRaw(t, e)
+	late.send([]byte(request("late")))
+	late.expectStatus(503)
+	pending.send([]byte(request("pending")))
+	pending.expectStatus(101)
+	pending.expectClose(1012)
+	pending.Close()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	wg.Wait()
+	var firstHalf int
+	for _, at := range ends {
+		if at.Sub(start) < time.Second {
+			firstHalf++
+		}
+	}
+	if firstHalf < n/4 || firstHalf > n*3/4 {
+		t.Errorf("%d of %d closes came in the first half of the window", firstHalf, n)
+	}
+}
+
+func TestCloseIsSeenAsNodeStopped(t *testing.T) {
+	h := &recorder{}
+	e, err := Start(Config{Addr: "127.0.0.1:0", Incarnation: 1}, h)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := dialRaw(t, e)
+	c.upgrade("x")
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := e.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	c.expectEnd()
+	if got := h.waitEnd(t, "x"); got != session.NodeStopped {
+		t.Errorf("ended with %v", got)
+	}
+	if err := e.Send(h.id(t, "x"), Push{Opcode: session.Text}); err == nil {
+		t.Error("a send to a closed engine succeeds")
+	}
+}
+
+func TestCompressedFanOut(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Upgrader: wsproto.Upgrader{Path: "/ws", Deflate: true}}, h)
+	d := websocket.Dialer{EnableCompression: true, HandshakeTimeout: patience}
+	packed, resp, err := d.Dial("ws://"+e.Addr().String()+"/ws?id=packed", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	if !strings.Contains(resp.Header.Get("Sec-WebSocket-Extensions"), "permessage-deflate") {
+		t.Fatalf("not negotiated: %v", resp.Header)
+	}
+	plain := dial(t, e, "plain")
+	text := strings.Repeat("all work and no play ", 100)
+	before := e.Stats().BytesOut
+	if err := e.Broadcast(Push{Opcode: session.Text, Payload: []byte(text)}); err != nil {
+		t.Fatal(err)
+	}
+	expectMessage(t, packed, text)
+	expectMessage(t, plain, text)
+	eventually(t, "both writes to be counted", func() bool { return e.Stats().BytesOut-before > uint64(len(text)) })
+	if n := e.Stats().BytesOut - before; n > uint64(len(text)+500) {
+		t.Errorf("two sessions took %d bytes for %d of payload, one of them compressed", n, len(text))
+	}
+	if err := packed.WriteMessage(websocket.TextMessage, []byte(text)); err != nil {
+		t.Fatal(err)
+	}
+	expectMessage(t, packed, text)
+}

@@ -1,0 +1,194 @@
+package reactor
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+)
+
+// descriptorPlan says how many connections fit below RLIMIT_NOFILE and how
+// many loops and tables that takes.
+//
+// gnet ends the whole engine when accept(2) meets EMFILE, so connections are
+// limited below nofile, per table, with a reserve for everything else: Kafka
+// and Redis connections, the API, log and data files in a shared table; the
+// copied descriptors of the process in a loop's own. Within the reserve lie
+// the few refused connections that are still being told so.
+type descriptorPlan struct {
+	perLoop   bool
+	loops     int
+	maxConns  int // of the engine
+	maxTable  int // connections of one table
+	lingerMax int // refused connections of one table that may linger
+}
+
+// spread is the share of a table that its even share of the connections may
+// fill: SO_REUSEPORT hashes connections to loops, so some get more than
+// others. For 17,000 a loop the standard deviation is 130; 0.85 is generous.
+const spread = 0.85
+
+func planDescriptors(cfg *Config, nofile uint64, cores int) (descriptorPlan, error) {
+	limit := int(min(nofile, math.MaxInt32))
+	reserve := min(max(limit/8, 64), 1024)
+	if limit < 2*reserve {
+		return descriptorPlan{}, fmt.Errorf("RLIMIT_NOFILE is %d; at least 128 descriptors are needed: raise it with ulimit -n", nofile)
+	}
+	p := descriptorPlan{loops: cfg.Loops, maxTable: limit - reserve, lingerMax: max(reserve/8, 8)}
+	if p.loops == 0 {
+		p.loops = cores
+	}
+	wanted := cfg.MaxConns
+	switch cfg.FDTables {
+	case SharedTable:
+	case PerLoopTables:
+		p.perLoop = true
+	case AutoTables:
+		p.perLoop = wanted > p.maxTable
+	}
+	if !p.perLoop {
+		if wanted == 0 {
+			wanted = p.maxTable
+		}
+		if wanted > p.maxTable {
+			return p, fmt.Errorf("%d connections need more than the %d descriptors that RLIMIT_NOFILE %d leaves one table: raise it with ulimit -n, or use a table per loop",
+				wanted, p.maxTable, nofile)
+		}
+		p.maxConns = wanted
+		return p, nil
+	}
+	share := int(float64(p.maxTable) * spread)
+	if wanted == 0 {
+		wanted = share * p.loops
+	}
+	need := (wanted + share - 1) / share
+	if cfg.Loops == 0 {
+		p.loops = max(p.loops, need)
+	}
+	if need > p.loops || p.loops > maxLoops {
+		return p, fmt.Errorf("%d connections need %d loops with RLIMIT_NOFILE %d, and %d were asked for (at most %d are possible)",
+			wanted, need, nofile, p.loops, maxLoops)
+	}
+	p.maxConns = wanted
+	return p, nil
+}
+
+// RaiseNofile raises the soft limit on descriptors to the hard one and returns
+// the limit now in force. It is the one setting of the host that limpet
+// changes by itself, and it changes it for this process only.
+func RaiseNofile() (uint64, error) {
+	var lim unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+		return 0, fmt.Errorf("read RLIMIT_NOFILE: %w", err)
+	}
+	if lim.Cur < lim.Max {
+		lim.Cur = lim.Max
+		if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
+			return 0, fmt.Errorf("raise RLIMIT_NOFILE to its hard limit %d: %w", lim.Max, err)
+		}
+	}
+	return lim.Cur, nil
+}
+
+// partTable gives the calling loop's thread a descriptor table of its own, so
+// that RLIMIT_NOFILE counts for this loop alone and loops share no table lock.
+//
+// The copy holds every descriptor that was open in the process. What a copy
+// keeps open stays open after the original is closed, so everything is closed
+// in it that the loop does not need: it keeps stdio, listeners, epoll and
+// event descriptors (the loops wake each other through those), and own, the
+// connection that was accepted just before. own in turn remains in the shared
+// table, and is closed there by closeShared, which must run on a thread that
+// still has that table.
+//
+// A thread with a table of its own must never run other goroutines: gnet
+// unlocks its goroutine when the loop ends, so one more lock is taken here.
+// The runtime then ends the thread with the goroutine, and the table with it.
+func partTable(own int, closeShared func(fd int)) error {
+	runtime.LockOSThread()
+	if err := unix.Unshare(unix.CLONE_FILES); err != nil {
+		return fmt.Errorf("unshare(CLONE_FILES): %w", err)
+	}
+	if own >= 0 {
+		closeShared(own)
+	}
+	fds, err := tableOf(unix.Gettid())
+	if err != nil {
+		return err
+	}
+	for _, fd := range fds {
+		if fd > 2 && fd != own && !loopNeeds(fd) {
+			_ = unix.Close(fd)
+		}
+	}
+	return nil
+}
+
+// tryPart tells at start whether this system lets a thread part its table; a
+// seccomp filter may not.
+func tryPart() error {
+	result := make(chan error)
+	go func() {
+		runtime.LockOSThread() // never unlocked: the thread ends here
+		result <- unix.Unshare(unix.CLONE_FILES)
+	}()
+	if err := <-result; err != nil {
+		return fmt.Errorf("unshare(CLONE_FILES): %w", err)
+	}
+	return nil
+}
+
+// tableOf lists the descriptors of a thread. It uses plain system calls: the
+// descriptor that reads the directory must not reach Go's network poller,
+// which lives in the shared table.
+func tableOf(tid int) ([]int, error) {
+	dir := "/proc/self/task/" + strconv.Itoa(tid) + "/fd"
+	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, os.NewSyscallError("open "+dir, err)
+	}
+	defer unix.Close(fd) //nolint:errcheck // read only
+	var fds []int
+	buf := make([]byte, 8192)
+	for {
+		n, err := unix.ReadDirent(fd, buf)
+		if errors.Is(err, unix.EINTR) {
+			continue
+		}
+		if err != nil {
+			return nil, os.NewSyscallError("getdents "+dir, err)
+		}
+		if n == 0 {
+			return fds, nil
+		}
+		_, _, names := unix.ParseDirent(buf[:n], -1, nil)
+		for _, name := range names {
+			if num, err := strconv.Atoi(name); err == nil && num != fd {
+				fds = append(fds, num)
+			}
+		}
+	}
+}
+
+// loopNeeds tells whether a copied descriptor must stay: listening sockets,
+// and the epoll and event descriptors by which loops wait and wake each other.
+func loopNeeds(fd int) bool {
+	if v, err := unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_ACCEPTCONN); err == nil {
+		return v == 1
+	}
+	var buf [64]byte
+	n, err := unix.Readlink("/proc/thread-self/fd/"+strconv.Itoa(fd), buf[:])
+	if err != nil {
+		return true // nothing known: closing it could only harm
+	}
+	switch target := string(buf[:n]); target {
+	case "anon_inode:[eventpoll]", "anon_inode:[eventfd]":
+		return true
+	default:
+		return false
+	}
+}

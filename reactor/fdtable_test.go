@@ -1,0 +1,41 @@
+package reactor
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestPlanDescriptors(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		cfg    Config
+		nofile uint64
+		cores  int
+		want   descriptorPlan
+		err    string
+	}{
+		{"defaults", Config{}, 20000, 2, descriptorPlan{loops: 2, maxConns: 18976, maxTable: 18976, lingerMax: 128}, ""},
+		{"fits one table", Config{MaxConns: 15000}, 20000, 2, descriptorPlan{loops: 2, maxConns: 15000, maxTable: 18976, lingerMax: 128}, ""},
+		{"200,000 take a table per loop", Config{MaxConns: 200000}, 20000, 2, descriptorPlan{perLoop: true, loops: 13, maxConns: 200000, maxTable: 18976, lingerMax: 128}, ""},
+		{"a million", Config{MaxConns: 1000000}, 20000, 2, descriptorPlan{perLoop: true, loops: 63, maxConns: 1000000, maxTable: 18976, lingerMax: 128}, ""},
+		{"plenty of descriptors", Config{MaxConns: 1000000}, 2000000, 16, descriptorPlan{loops: 16, maxConns: 1000000, maxTable: 1998976, lingerMax: 128}, ""},
+		{"per loop without a number", Config{FDTables: PerLoopTables}, 20000, 2, descriptorPlan{perLoop: true, loops: 2, maxConns: 32258, maxTable: 18976, lingerMax: 128}, ""},
+		{"small", Config{}, 256, 1, descriptorPlan{loops: 1, maxConns: 192, maxTable: 192, lingerMax: 8}, ""},
+		{"shared and too many", Config{MaxConns: 200000, FDTables: SharedTable}, 20000, 2, descriptorPlan{}, "raise it with ulimit -n"},
+		{"too few loops", Config{MaxConns: 200000, Loops: 4}, 20000, 2, descriptorPlan{}, "need 13 loops"},
+		{"hopeless", Config{}, 100, 2, descriptorPlan{}, "at least 128"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			got, err := planDescriptors(&tc.cfg, tc.nofile, tc.cores)
+			if tc.err != "" {
+				if err == nil || !strings.Contains(err.Error(), tc.err) {
+					t.Fatalf("error %v, want one with %q", err, tc.err)
+				}
+				return
+			}
+			if err != nil || got != tc.want {
+				t.Fatalf("got %+v, %v\nwant %+v", got, err, tc.want)
+			}
+		})
+	}
+}

@@ -1,0 +1,69 @@
+package reactor
+
+import (
+	"net"
+	"time"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/wsproto"
+)
+
+// Handler is told what happens to sessions. Every method is called on the
+// loop that owns the session and must not block, sleep, or take a lock that
+// is ever held across I/O: the loop's other sessions wait meanwhile.
+type Handler interface {
+	// Open decides who the peer is. A refusal is sent as the answer to the
+	// upgrade request, and no session begins. Otherwise Message may follow,
+	// and Close follows exactly once.
+	Open(o *Opening) *wsproto.Refusal
+
+	// Message brings one assembled message. The payload is borrowed until
+	// Message returns.
+	Message(s Session, op session.Opcode, payload []byte)
+
+	// Close says that the session has ended. Sends to it fail from here on.
+	Close(s Session, reason session.CloseReason)
+}
+
+// Opening is an upgrade request that is about to become a session.
+type Opening struct {
+	Request *wsproto.Request // borrowed until Open returns
+	Remote  net.Addr         // the peer's address
+	ID      session.ID       // what the session will be called
+
+	// The handler's answers.
+	Ref      uint32           // returned by Session.Ref
+	Priority session.Priority // of the session
+}
+
+// Session is a handle on an open session for code that runs on its loop,
+// inside a call of the Handler. It must not be kept.
+type Session struct {
+	loop *loop
+	c    *conn
+}
+
+// ID names the session for ever, and on every node.
+func (s Session) ID() session.ID { return s.loop.id(s.c) }
+
+// Ref is what Handler.Open put into Opening.Ref.
+func (s Session) Ref() uint32 { return s.c.ref }
+
+// Priority is what Handler.Open put into Opening.Priority.
+func (s Session) Priority() session.Priority { return s.c.priority }
+
+// Remote is the peer's address.
+func (s Session) Remote() net.Addr { return s.loop.slab.socket(s.c).RemoteAddr() }
+
+// Reply sends a message to the session. The payload is copied. What a session
+// gets while its loop deals with its input leaves in one write at the end.
+func (s Session) Reply(op session.Opcode, payload []byte) { s.loop.reply(s.c, op, payload) }
+
+// Close begins the close handshake: what was sent before arrives first.
+func (s Session) Close(reason session.CloseReason) { s.loop.closeWith(s.c, reason, "") }
+
+// Idle is the time since the peer was last heard, to the resolution of the
+// loop's tick (200 ms).
+func (s Session) Idle() time.Duration {
+	return time.Duration(s.loop.wheel.now-s.c.seen) * tick
+}

@@ -1,0 +1,150 @@
+package reactor
+
+import (
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/wsproto"
+)
+
+// accept takes a new connection in, or tells it that there is no room.
+func (l *loop) accept(socket gnet.Conn) gnet.Action {
+	e := l.engine
+	l.count.accepted.Add(1)
+	c := l.slab.take(socket)
+	if c == nil {
+		return gnet.Close
+	}
+	socket.SetContext(c)
+	l.count.conns.Add(1)
+	c.state = handshaking
+	c.seen = l.wheel.now
+	switch {
+	case e.draining.Load():
+		l.count.refusedDrain.Add(1)
+	case !l.admit(c):
+		l.count.refusedLimit.Add(1)
+	default:
+		l.wheel.schedule(c, l.wheel.now+ticks(e.cfg.HandshakeTimeout))
+		return gnet.None
+	}
+	if l.lingerers >= e.plan.lingerMax {
+		// No room even to say no politely: the peer may see a reset.
+		_, _ = socket.Write(e.refusal)
+		return gnet.Close
+	}
+	l.refuse(c, e.refusal)
+	return gnet.None
+}
+
+// admit gives c a place below the connection limits: the engine's and, as a
+// full descriptor table would end the engine, the table's.
+func (l *loop) admit(c *conn) bool {
+	e := l.engine
+	if e.plan.perLoop && l.held >= e.plan.maxTable {
+		return false
+	}
+	if int(e.conns.Add(1)) > e.plan.maxConns {
+		e.conns.Add(-1)
+		return false
+	}
+	l.held++
+	c.set(flagCounted)
+	return true
+}
+
+// refuse sends an HTTP answer, says that nothing follows, and lets the peer
+// read it: closing a socket with unread input resets it, and a reset takes the
+// answer with it.
+func (l *loop) refuse(c *conn, answer []byte) {
+	l.replies = l.replies[:0]
+	l.endUnfinished(c)
+	if l.write(c, answer) {
+		l.linger(c, session.PeerGone)
+	}
+}
+
+// linger half-closes c and discards what still arrives until the peer closes
+// too, or a short time is over.
+func (l *loop) linger(c *conn, reason session.CloseReason) {
+	if c.state != lingering && !c.is(flagCounted) {
+		l.lingerers++
+	}
+	c.state, c.reason = lingering, reason
+	socket := l.slab.socket(c)
+	if socket.OutboundBuffered() == 0 {
+		_ = unix.Shutdown(socket.Fd(), unix.SHUT_WR)
+	}
+	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.cfg.LingerTimeout))
+}
+
+// handshake gathers the upgrade request and answers it.
+func (l *loop) handshake(c *conn, socket gnet.Conn, buf []byte) gnet.Action {
+	up := &l.engine.cfg.Upgrader
+	u := l.unfinished.of(c)
+	if u != nil {
+		// Bounded: RequestEnd refuses a head above its limit, and one read
+		// brings at most readBuffer.
+		u.request = append(u.request, buf...)
+		l.count.unfinished.Add(int64(len(buf)))
+		buf = u.request
+	}
+	end, refusal := up.RequestEnd(buf)
+	if refusal == nil && end == 0 {
+		if u == nil {
+			u = l.unfinished.begin(c, l.wheel.now)
+			u.request = append([]byte(nil), buf...)
+			l.count.unfinished.Add(int64(len(buf)))
+		}
+		return gnet.None
+	}
+	if refusal == nil {
+		refusal = l.upgrade(c, socket, buf[:end])
+	}
+	if refusal != nil {
+		l.count.refusedHTTP.Add(1)
+		l.refuse(c, refusal.AppendResponse(nil))
+		return gnet.None
+	}
+	rest := buf[end:] // frames that came with the request
+	if u != nil {
+		l.count.unfinished.Add(int64(-len(u.request)))
+		l.unfinished.end(c) // rest keeps the bytes alive
+	}
+	if len(rest) > 0 {
+		return l.decode(c, rest)
+	}
+	return gnet.None
+}
+
+// upgrade makes c a session.
+func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte) *wsproto.Refusal {
+	e := l.engine
+	r := &l.request
+	if refusal := e.cfg.Upgrader.Parse(head, r); refusal != nil {
+		return refusal
+	}
+	o := Opening{Request: r, Remote: socket.RemoteAddr(), ID: l.id(c)}
+	if refusal := e.handler.Open(&o); refusal != nil {
+		return refusal
+	}
+	var hs wsproto.Handshake
+	l.replies, hs = e.cfg.Upgrader.Accept(l.replies, r)
+	c.state, c.ref, c.priority = open, o.Ref, o.Priority
+	c.set(flagSession)
+	if hs.Deflate {
+		c.set(flagDeflate)
+	}
+	l.count.opened.Add(1)
+	l.count.sessions.Add(1)
+	// The first ping comes somewhere in the second half of the interval, so
+	// that a wave of reconnects does not become a wave of pings.
+	heartbeat := ticks(e.cfg.Heartbeat)
+	c.seen = l.wheel.now - uint32(l.rng.IntN(int(heartbeat/2)+1))
+	l.wheel.schedule(c, c.seen+heartbeat)
+	if e.draining.Load() {
+		l.closeWith(c, session.Draining, "")
+	}
+	return nil
+}

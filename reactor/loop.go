@@ -1,0 +1,287 @@
+package reactor
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/gobwas/ws"
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/wsproto"
+)
+
+// loop is one gnet event loop and all that belongs to its connections. Fields
+// without a note are owned by the loop and have no locks.
+type loop struct {
+	// Fixed at construction.
+	engine *Engine
+	number int
+	events gnet.EventLoop
+	onMail gnet.Runnable // made once, so that a wakeup does not allocate them
+	onTick gnet.Runnable
+
+	// Safe from anywhere.
+	mailbox    mailbox
+	count      counters
+	tickPosted atomic.Bool
+
+	slab       slab
+	wheel      wheel
+	outbox     outbox
+	unfinished unfinishedSet
+	decoder    *wsproto.Decoder
+	rng        *rand.Rand
+	mails      []mail // emptied, for the next swap with the mailbox
+	drain      drainPlan
+	lingerers  int // refused connections that still linger
+	held       int // connections that hold a place below the limit
+
+	// What the connection whose event is being handled will be sent at the
+	// end of the event; current is nil outside of one.
+	current *conn
+	request wsproto.Request // scratch of the handshake
+	replies []byte
+	whole   bool   // the event brought at least one whole message
+	gather  []byte // scratch for one write of several frames
+}
+
+func newLoop(e *Engine, number int, el gnet.EventLoop) *loop {
+	l := &loop{
+		engine:  e,
+		number:  number,
+		events:  el,
+		slab:    newSlab(number),
+		decoder: wsproto.NewDecoder(e.cfg.Decoder),
+		rng:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	}
+	l.wheel.init(&l.slab)
+	l.outbox.init()
+	l.unfinished.init()
+	l.onMail = gnet.RunnableFunc(func(context.Context) error { l.readMail(); return nil })
+	l.onTick = gnet.RunnableFunc(func(context.Context) error { l.tick(); return nil })
+	l.mailbox = mailbox{
+		maxItems: e.cfg.MailboxItems,
+		maxBytes: e.cfg.MailboxBytes,
+		wake:     l.wakeForMail,
+	}
+	return l
+}
+
+func (l *loop) wakeForMail() error {
+	if err := l.events.Execute(context.Background(), l.onMail); err != nil {
+		return ErrClosed
+	}
+	return nil
+}
+
+// postTick asks the loop to look at its wheel. Ticks that a busy loop has not
+// come to yet are made up for by the next one. Any goroutine.
+func (l *loop) postTick() {
+	if l.tickPosted.CompareAndSwap(false, true) {
+		if l.events.Execute(context.Background(), l.onTick) != nil {
+			l.tickPosted.Store(false)
+		}
+	}
+}
+
+// tick moves the wheel to the present.
+func (l *loop) tick() {
+	l.tickPosted.Store(false)
+	present := l.engine.ticksSinceStart()
+	for behind := present - l.wheel.now; behind > 0; behind-- {
+		l.wheel.advance(l.look)
+	}
+	l.drain.step(l)
+	l.count.outbox.Store(int64(l.outbox.bytes))
+}
+
+// OnOpen implements gnet.EventHandler: a connection was accepted by its loop.
+func (e *Engine) OnOpen(socket gnet.Conn) ([]byte, gnet.Action) {
+	l := e.loopOf(socket.EventLoop())
+	if l == nil {
+		var err error
+		if l, err = e.addLoop(socket.EventLoop(), socket.Fd()); err != nil {
+			e.cfg.Log.Error("an event loop cannot serve", "err", err)
+			return nil, gnet.Shutdown
+		}
+		l.wheel.now = e.ticksSinceStart()
+	}
+	return nil, l.accept(socket)
+}
+
+// OnTraffic implements gnet.EventHandler: bytes arrived.
+func (e *Engine) OnTraffic(socket gnet.Conn) gnet.Action {
+	c, ok := socket.Context().(*conn)
+	if !ok {
+		return gnet.Close
+	}
+	return e.allLoops()[c.slot>>indexBits].receive(c, socket)
+}
+
+// OnClose implements gnet.EventHandler: the socket is about to be closed, by
+// the peer, by an error or by us.
+func (e *Engine) OnClose(socket gnet.Conn, err error) gnet.Action {
+	if c, ok := socket.Context().(*conn); ok {
+		e.allLoops()[c.slot>>indexBits].closed(c, err)
+	}
+	return gnet.None
+}
+
+func (e *Engine) ticksSinceStart() uint32 { return uint32(time.Since(e.born) / tick) }
+
+func (l *loop) id(c *conn) session.ID {
+	return session.ID{Incarnation: l.engine.cfg.Incarnation, Slot: c.slot, Generation: c.gen}
+}
+
+// receive deals with what one connection sent. All of it is consumed: what is
+// unfinished is kept beside the slab, so gnet never allocates a ring for it.
+func (l *loop) receive(c *conn, socket gnet.Conn) gnet.Action {
+	buf, _ := socket.Next(-1)
+	l.count.bytesIn.Add(uint64(len(buf)))
+	c.seen = l.wheel.now
+	c.clear(flagPinged)
+	l.current = c
+	action := gnet.None
+	switch c.state {
+	case handshaking:
+		action = l.handshake(c, socket, buf)
+	case open, closing:
+		action = l.decode(c, buf)
+	}
+	l.current = nil
+	if len(l.replies) > 0 {
+		l.writeReplies(c)
+	}
+	return action
+}
+
+// decode feeds input to the frame decoder, which calls Message and Control.
+func (l *loop) decode(c *conn, buf []byte) gnet.Action {
+	var before *wsproto.Partial
+	held := 0
+	if u := l.unfinished.of(c); u != nil {
+		before, held = u.message, u.message.Buffered()
+		u.message = nil // the decoder's meanwhile, even if the connection ends below
+	}
+	l.whole = false
+	after, err := l.decoder.Feed(before, c.is(flagDeflate), buf, (*inbound)(l))
+	l.count.unfinished.Add(int64(after.Buffered() - held))
+	if c.state == free {
+		l.count.unfinished.Add(int64(-after.Buffered()))
+		l.decoder.Release(after)
+		return gnet.None
+	}
+	l.keepUnfinished(c, after)
+	if err != nil {
+		return l.fail(c, err)
+	}
+	return gnet.None
+}
+
+// keepUnfinished remembers what the decoder needs to go on, and since when.
+func (l *loop) keepUnfinished(c *conn, after *wsproto.Partial) {
+	u := l.unfinished.of(c)
+	if after == nil {
+		l.unfinished.end(c)
+		return
+	}
+	if u == nil {
+		u = l.unfinished.begin(c, l.wheel.now)
+		l.wheel.sooner(c, l.wheel.now+ticks(l.engine.cfg.MessageTimeout))
+	} else if l.whole {
+		u.since = l.wheel.now // an older message ended and another began
+	}
+	u.message = after
+}
+
+// inbound is the loop as the decoder's sink, for the current connection.
+type inbound loop
+
+// Message implements wsproto.Sink.
+func (in *inbound) Message(op ws.OpCode, payload []byte) error {
+	l := (*loop)(in)
+	c := l.current
+	l.whole = true
+	switch c.state {
+	case free:
+		return errStop
+	case open:
+	default:
+		return nil // we said goodbye; the peer had not heard yet
+	}
+	l.count.messagesIn.Add(1)
+	l.engine.handler.Message(Session{l, c}, session.Opcode(op), payload)
+	return nil
+}
+
+// Control implements wsproto.Sink: ping, pong and close.
+func (in *inbound) Control(op ws.OpCode, payload []byte) error {
+	l := (*loop)(in)
+	c := l.current
+	if op == ws.OpClose {
+		return l.peerCloses(c, payload)
+	}
+	if c.state != open {
+		return nil
+	}
+	if sec := uint16(l.wheel.now / uint32(time.Second/tick)); sec != c.controlsSec {
+		c.controlsSec, c.controls = sec, 0
+	}
+	if c.controls++; int(c.controls) > l.engine.cfg.ControlRate {
+		return &closeError{session.PolicyViolation, "too many control frames"}
+	}
+	if op == ws.OpPing {
+		l.replies = wsproto.AppendFrame(l.replies, ws.OpPong, false, payload)
+		l.spillReplies(c)
+	}
+	return nil
+}
+
+// look is what the wheel calls for a connection that is due.
+func (l *loop) look(c *conn) {
+	now, cfg := l.wheel.now, &l.engine.cfg
+	switch c.state {
+	case handshaking:
+		l.cut(c, session.HandshakeTimeout)
+		return
+	case closing:
+		l.cut(c, c.reason)
+		return
+	case lingering:
+		l.cut(c, c.reason)
+		return
+	}
+	heartbeat, grace := ticks(cfg.Heartbeat), ticks(cfg.HeartbeatGrace)
+	next := c.seen + heartbeat
+	if c.is(flagPinged) {
+		next += grace
+	}
+	if u := l.unfinished.of(c); u != nil {
+		deadline := u.since + ticks(cfg.MessageTimeout)
+		if int32(now-deadline) >= 0 {
+			l.closeWith(c, session.MessageTimeout, "")
+			return
+		}
+		if int32(next-deadline) > 0 {
+			next = deadline
+		}
+	}
+	switch idle := now - c.seen; {
+	case c.is(flagPinged) && idle >= heartbeat+grace:
+		l.closeWith(c, session.HeartbeatMissed, "")
+		return
+	case !c.is(flagPinged) && idle >= heartbeat:
+		c.set(flagPinged)
+		l.count.pings.Add(1)
+		if !l.write(c, pingFrame) {
+			return
+		}
+		next += grace
+	}
+	l.wheel.schedule(c, next)
+}
+
+var pingFrame = ws.MustCompileFrame(ws.NewPingFrame(nil))

@@ -1,0 +1,96 @@
+package reactor
+
+import (
+	"sync"
+	"time"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+)
+
+// mailKind is what a loop is asked to do.
+type mailKind uint8
+
+const (
+	mailSend      mailKind = iota // to the session in slot and gen
+	mailMulticast                 // to the sessions in ids, all of this loop
+	mailBroadcast                 // to every session
+	mailClose                     // the session in slot and gen, for reason
+	mailDrain                     // every session, within window
+)
+
+// mail is one piece of work for a loop. Fan-out is one mail per loop, never
+// one per connection.
+type mail struct {
+	kind    mailKind
+	reason  session.CloseReason
+	slot    uint32
+	gen     uint32
+	frame   *frame
+	ids     []session.ID
+	window  time.Duration
+	receipt *Receipt
+}
+
+// mailbox is the only way into a loop from outside. It is bounded in entries
+// and in payload bytes. The put that finds the loop asleep wakes it, later
+// ones do not; so a burst costs one wakeup.
+type mailbox struct {
+	maxItems int
+	maxBytes int
+	wake     func() error
+
+	mu    sync.Mutex // held for an append, never across I/O
+	items []mail
+	bytes int
+	awake bool // the loop is reading, or a wakeup is under way
+}
+
+// put leaves m for the loop, or fails with ErrFull. Any goroutine.
+func (b *mailbox) put(m mail) error {
+	size := m.frame.size()
+	b.mu.Lock()
+	// One mail always fits into an empty box, however large.
+	if len(b.items) >= b.maxItems || (b.bytes+size > b.maxBytes && len(b.items) > 0) {
+		b.mu.Unlock()
+		return ErrFull
+	}
+	b.items = append(b.items, m)
+	b.bytes += size
+	wake := !b.awake
+	b.awake = true
+	b.mu.Unlock()
+	if wake {
+		return b.wake()
+	}
+	return nil
+}
+
+// takeAll swaps what is waiting for the emptied slice of the call before. On
+// the loop, which counts as awake until sleep returns true.
+func (b *mailbox) takeAll(emptied []mail) []mail {
+	clear(emptied)           // let frames go
+	if cap(emptied) > 4096 { // a burst must not hold memory for ever
+		emptied = nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	taken := b.items
+	b.items, b.bytes = emptied[:0], 0
+	return taken
+}
+
+// sleep lets the next put wake the loop. It returns false when something came
+// in meanwhile: then the loop must come back by itself. On the loop.
+func (b *mailbox) sleep() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.awake = len(b.items) > 0
+	return !b.awake
+}
+
+// depth returns the entries and payload bytes waiting. Any goroutine.
+func (b *mailbox) depth() (items, bytes int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.items), b.bytes
+}

@@ -1,0 +1,94 @@
+package reactor
+
+// waiting is one frame that one connection is to get. Nodes live in a per-loop
+// arena and are linked by index, so queueing a frame for 10,000 sessions
+// allocates nothing per session.
+type waiting struct {
+	frame *frame
+	next  uint32 // 0 ends the list; node 0 is never used
+}
+
+// outbox holds what the mailbox brought for a loop's sockets until it is
+// written. A send costs 9 to 11 µs of kernel time whatever its size, so the
+// loop first empties its mailbox and then writes once per socket: all frames
+// that a socket has waiting leave in one write.
+type outbox struct {
+	nodes []waiting
+	free  uint32
+	dirty []uint32 // slots with something waiting, in order of arrival
+	head  int      // first of dirty that has not been flushed
+	bytes int      // waiting, for the memory ledger
+}
+
+func (o *outbox) init() { o.nodes = make([]waiting, 1, 64) }
+
+// queue appends f to what c has waiting.
+func (o *outbox) queue(c *conn, f *frame) {
+	n := o.free
+	if n != 0 {
+		o.free = o.nodes[n].next
+		o.nodes[n] = waiting{frame: f}
+	} else {
+		n = uint32(len(o.nodes))
+		o.nodes = append(o.nodes, waiting{frame: f})
+	}
+	if c.outHead == 0 {
+		c.outHead = n
+	} else {
+		o.nodes[c.outTail].next = n
+	}
+	c.outTail = n
+	o.bytes += len(f.plain)
+	if !c.is(flagQueued) {
+		c.set(flagQueued)
+		o.dirty = append(o.dirty, c.slot)
+	}
+}
+
+// pop takes the first frame that c has waiting, or nil.
+func (o *outbox) pop(c *conn) *frame {
+	n := c.outHead
+	if n == 0 {
+		return nil
+	}
+	f := o.nodes[n].frame
+	c.outHead = o.nodes[n].next
+	o.nodes[n] = waiting{next: o.free}
+	o.free = n
+	o.bytes -= len(f.plain)
+	return f
+}
+
+// drop forgets what c has waiting and returns how many frames that were.
+func (o *outbox) drop(c *conn) (frames int) {
+	for o.pop(c) != nil {
+		frames++
+	}
+	return frames
+}
+
+// nextDirty returns the next slot to flush. A slot whose owner changed since
+// it was queued is returned too; its present owner has then nothing waiting,
+// or is due for a flush anyway.
+func (o *outbox) nextDirty() (slot uint32, ok bool) {
+	if o.head == len(o.dirty) {
+		o.reset()
+		return 0, false
+	}
+	slot = o.dirty[o.head]
+	o.head++
+	return slot, true
+}
+
+func (o *outbox) pending() bool { return o.head < len(o.dirty) }
+
+// reset lets go of the memory of a large fan-out; nothing is waiting.
+func (o *outbox) reset() {
+	o.head, o.dirty = 0, o.dirty[:0]
+	if cap(o.dirty) > 4096 {
+		o.dirty = nil
+	}
+	if o.bytes == 0 && cap(o.nodes) > 4096 {
+		o.nodes, o.free = make([]waiting, 1, 64), 0
+	}
+}
