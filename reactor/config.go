@@ -71,6 +71,7 @@ type Config struct {
 // Limits of the design rather than of configuration.
 const (
 	tick         = 200 * time.Millisecond // resolution of every timeout
+	trimTicks    = 25                     // ticks between looks for buffers that a burst has left: 5 s
 	maxLoops     = 1 << loopBits          // also the most that gnet numbers
 	maxPerLoop   = 1 << indexBits
 	readBuffer   = 64 << 10 // one per loop, shared by its connections

@@ -107,6 +107,7 @@ func eventually(t *testing.T, what string, ok func() bool) {
 
 func startEngine(t *testing.T, cfg Config, h Handler) *Engine {
 	t.Helper()
+	t.Parallel() // every test has an engine of its own, and most wait for timeouts
 	if cfg.Addr == "" {
 		cfg.Addr = "127.0.0.1:0"
 	}

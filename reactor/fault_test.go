@@ -446,6 +446,7 @@ func TestDrain(t *testing.T) {
 		})
 	}
 	pending := dialRaw(t, e) // still in its handshake
+	eventually(t, "it to be accepted", func() bool { return e.Stats().Conns == n+1 })
 	start := time.Now()
 	done := make(chan error, 1)
 	go func() { done <- e.Drain(context.Background(), 2*time.Second) }()

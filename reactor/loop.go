@@ -36,8 +36,9 @@ type loop struct {
 	rng        *rand.Rand
 	mails      []mail // emptied, for the next swap with the mailbox
 	drain      drainPlan
-	lingerers  int // refused connections that still linger
-	held       int // connections that hold a place below the limit
+	trimmed    uint32 // tick of the last look for unused buffers
+	lingerers  int    // refused connections that still linger
+	held       int    // connections that hold a place below the limit
 
 	// What the connection whose event is being handled will be sent at the
 	// end of the event; current is nil outside of one.
@@ -96,6 +97,11 @@ func (l *loop) tick() {
 	}
 	l.drain.step(l)
 	l.count.outbox.Store(int64(l.outbox.bytes))
+	if l.wheel.now-l.trimmed >= trimTicks {
+		l.trimmed = l.wheel.now
+		l.outbox.trim()
+		l.decoder.Trim()
+	}
 }
 
 // OnOpen implements gnet.EventHandler: a connection was accepted by its loop.

@@ -18,9 +18,10 @@ type outbox struct {
 	dirty []uint32 // slots with something waiting, in order of arrival
 	head  int      // first of dirty that has not been flushed
 	bytes int      // waiting, for the memory ledger
+	peak  int      // most sockets of one fan-out since the last trim
 }
 
-func (o *outbox) init() { o.nodes = make([]waiting, 1, 64) }
+func (o *outbox) init() { *o = outbox{nodes: make([]waiting, 1, 64)} }
 
 // queue appends f to what c has waiting.
 func (o *outbox) queue(c *conn, f *frame) {
@@ -82,13 +83,17 @@ func (o *outbox) nextDirty() (slot uint32, ok bool) {
 
 func (o *outbox) pending() bool { return o.head < len(o.dirty) }
 
-// reset lets go of the memory of a large fan-out; nothing is waiting.
+// reset forgets the order of a fan-out that is written; nothing is waiting.
 func (o *outbox) reset() {
+	o.peak = max(o.peak, len(o.dirty))
 	o.head, o.dirty = 0, o.dirty[:0]
-	if cap(o.dirty) > 4096 {
-		o.dirty = nil
+}
+
+// trim lets go of the arena that a large fan-out has stretched, unless another
+// one came since the trim before. Called every few seconds.
+func (o *outbox) trim() {
+	if o.peak == 0 && !o.pending() && len(o.dirty) == 0 && o.bytes == 0 && cap(o.nodes) > 256 {
+		o.init()
 	}
-	if o.bytes == 0 && cap(o.nodes) > 4096 {
-		o.nodes, o.free = make([]waiting, 1, 64), 0
-	}
+	o.peak = 0
 }
