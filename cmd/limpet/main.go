@@ -19,6 +19,8 @@ func main() { os.Exit(execute(newRootCommand(), os.Stderr)) }
 // commands lists every subcommand, in the order of the help text.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		newPushCommand(),
+		newTailCommand(),
 		newVersionCommand(),
 	}
 }
