@@ -13,7 +13,7 @@ var arrows = map[string][]string{
 	"reactor":   {"wsproto", "internal/session"},
 	"wsproto":   {"internal/session"},
 	"registry":  {"internal/session"},
-	"bridge":    {"internal/session"},
+	"bridge":    {"internal/session", "bridge/embedded"},
 	"bench":     {"wsproto", "internal/session"},
 	"sysctl":    {},
 	"internal/": {},
@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"internal/config":   {"internal/nearest"},
 	"registry/redisdir": {"registry", "internal/session"},
 	"bridge/embedded":   {},
+	"bridge/client":     {"bridge", "bridge/embedded", "internal/session"},
 }
 
 // reasons says why an arrow that somebody may want is forbidden. The first
