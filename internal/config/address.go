@@ -20,6 +20,14 @@ func address(field *string) value {
 	})
 }
 
+// localAddress is where a server listens that nobody has to authenticate to.
+func localAddress(field *string) value {
+	want := "127.0.0.1:PORT with a port from 0 to 65535"
+	return checked(field, "host:port", want, asIs, func(text string) (string, bool) {
+		return text, isAddress(text, 0) && strings.HasPrefix(text, "127.0.0.1:")
+	})
+}
+
 // addressList is a list of peers to connect to: each needs a host and a port.
 func addressList(field *[]string) value {
 	return list{field, "host:port,...", "HOST:PORT with a port from 1 to 65535, as 10.0.0.1:9092", func(text string) bool {
@@ -93,9 +101,10 @@ func nodeFromHost(host string) string {
 	return id
 }
 
-// topicPrefix leaves room for the longest name of a topic within Kafka's 249
+// topicName is the name of a topic or group, or the start of one. It leaves
+// room for the longest name that is put behind it within Kafka's 249
 // characters.
-func topicPrefix(field *string) value {
+func topicName(field *string) value {
 	want := "at most 200 letters, digits, dots, hyphens and underscores"
 	return checked(field, "text", want, asIs, func(text string) (string, bool) {
 		return text, topicStart.MatchString(text)

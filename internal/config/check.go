@@ -6,6 +6,11 @@ import "fmt"
 // bytes and a length of eight (RFC 6455 section 5.2); a server does not mask.
 const frameHeader = 10
 
+// messagesPerUplink is how many messages of the largest size must fit into the
+// uplink's buffer. It is shared by priority, and a message is kept in a buffer
+// of up to twice its size: with less, the lowest share could not hold one.
+const messagesPerUplink = 32
+
 // disagreements returns the faults of keys that are right by themselves and
 // wrong together. Keys that already have a fault are left out: what would be
 // said about them rests on a value that nobody gave.
@@ -42,6 +47,9 @@ func (l *Loaded) disagreements(known Faults) Faults {
 	}
 	if l.MailboxBytes < l.MaxMessageSize {
 		fault("mailbox-bytes", fmt.Sprintf("want at least max-message-size, %s", FormatSize(int64(l.MaxMessageSize))), "max-message-size")
+	}
+	if least := messagesPerUplink * int64(l.MaxMessageSize); l.Uplink == UplinkKafka && l.UplinkBuffer < least {
+		fault("uplink-buffer", fmt.Sprintf("want at least %d times max-message-size, %s", messagesPerUplink, FormatSize(least)), "max-message-size", "uplink")
 	}
 	return faults
 }

@@ -70,11 +70,15 @@ func TestDefaults(t *testing.T) {
 	host, _ := os.Hostname()
 	want := Serve{
 		Listen: "127.0.0.1:8080", API: "127.0.0.1:8081", Node: nodeFromHost(host),
-		Uplink: UplinkKafka, TopicPrefix: "limpet.", FlushTimeout: 10 * time.Second,
+		Uplink: UplinkKafka, UplinkQueue: 16384, UplinkBuffer: 64 << 20, FlushTimeout: 10 * time.Second,
+		TopicPrefix: "limpet.", CreateTopics: true, TopicPartitions: 12, InboxPartitions: 64, GroupTimeout: 10 * time.Second,
+		ProduceTimeout: 2 * time.Second, Linger: 5 * time.Millisecond, Compression: CompressionNone,
+		BrokerListen: "127.0.0.1:0", BrokerRetention: 24 * time.Hour,
 		MaxMessageSize: 64 << 10, MaxFragments: 1024, OutboundLimit: 256 << 10,
-		Heartbeat: 25 * time.Second, HeartbeatGrace: 10 * time.Second,
+		DeflateMinSize: 256, ControlRate: 100, RetryAfter: 5 * time.Second, LingerTimeout: 2 * time.Second,
+		Heartbeat: 25 * time.Second, HeartbeatGrace: 15 * time.Second,
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, CloseTimeout: 5 * time.Second,
-		DrainWindow: 10 * time.Second, FDTables: FDTablesAuto, MailboxMessages: 16384, MailboxBytes: 16 << 20,
+		DrainWindow: 10 * time.Second, FDTables: FDTablesAuto, MailboxMessages: 65536, MailboxBytes: 16 << 20,
 		GOGC: 50, MemoryLimit: MemoryLimit{Percent: 50}, LogFormat: LogText, LogLevel: LogInfo,
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -224,8 +228,10 @@ func TestDisagreements(t *testing.T) {
 		"same address":                {[]string{"--api", "127.0.0.1:8080"}, []string{`api = "127.0.0.1:8080" (flag --api): is the same address as listen`}},
 		"message above outbound": {[]string{"--max-message-size", "1MiB"}, []string{
 			`outbound-limit = "256KiB" (default): want at least max-message-size and 10 bytes of frame header, 1048586B: a client could never be sent what it may send`}},
-		"message above mailbox": {[]string{"--max-message-size", "32MiB", "--outbound-limit", "64MiB"}, []string{
+		"message above mailbox": {[]string{"--max-message-size", "32MiB", "--outbound-limit", "64MiB", "--uplink-buffer", "1GiB"}, []string{
 			`mailbox-bytes = "16MiB" (default): want at least max-message-size, 32MiB`}},
+		"message above uplink": {[]string{"--uplink-buffer", "1MiB"}, []string{
+			`uplink-buffer = "1MiB" (flag --uplink-buffer): want at least 32 times max-message-size, 2MiB`}},
 		"silent about keys with a fault": {[]string{"--listen", ":8080", "--insecure-no-auth=maybe"}, []string{
 			`insecure-no-auth = "maybe" (flag --insecure-no-auth): want true or false`}},
 	} {

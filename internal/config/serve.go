@@ -17,15 +17,46 @@ type Serve struct {
 
 	// Uplink is where messages of clients go.
 	Uplink Uplink
+	// UplinkWorkers is the number of workers between the event loops and
+	// Kafka. 0: one for each core.
+	UplinkWorkers int
+	// UplinkQueue is how many messages may wait for one worker.
+	UplinkQueue int
+	// UplinkBuffer bounds the bytes of messages that were accepted and that
+	// Kafka has not acknowledged.
+	UplinkBuffer int64
+	// FlushTimeout is how long a drain waits for Kafka to acknowledge what
+	// was accepted.
+	FlushTimeout time.Duration
+
 	// Kafka lists the seed brokers as HOST:PORT. Empty: the embedded broker.
 	Kafka []string
 	// TopicPrefix is put before the name of every topic.
 	TopicPrefix string
+	// CreateTopics creates topics that are missing, with TopicPartitions
+	// partitions, and InboxPartitions for the inbox.
+	CreateTopics    bool
+	TopicPartitions int
+	InboxPartitions int
+	// ConsumerGroup is the group of all nodes. Empty: the downlink topic's name.
+	ConsumerGroup string
+	// GroupTimeout is the silence after which the group gives a node up.
+	GroupTimeout time.Duration
+	// ProduceTimeout is what a broker has to answer in.
+	ProduceTimeout time.Duration
+	// Linger is how long a batch waits for more messages. 0: not at all.
+	Linger time.Duration
+	// Compression is that of batches.
+	Compression Compression
+
+	// BrokerListen is where the embedded broker listens, on 127.0.0.1.
+	BrokerListen string
 	// DataDir is the directory of the embedded broker's log. Empty: memory.
 	DataDir string
-	// FlushTimeout is how long a drain waits for Kafka to acknowledge what
-	// was accepted.
-	FlushTimeout time.Duration
+	// BrokerSize bounds that log in bytes. 0: the broker's own default.
+	BrokerSize int64
+	// BrokerRetention is the age at which records leave it.
+	BrokerRetention time.Duration
 
 	// MaxConns is the number of connections above which newcomers get 503.
 	// 0: as many as the limit of open files allows.
@@ -40,6 +71,13 @@ type Serve struct {
 	Subprotocols []string
 	// Deflate offers permessage-deflate (RFC 7692), without context takeover.
 	Deflate bool
+	// DeflateMinSize is the size in bytes below which messages are not
+	// compressed.
+	DeflateMinSize int
+	// ControlRate is how many control frames a client may send per second.
+	ControlRate int
+	// RetryAfter is the hint sent with 503.
+	RetryAfter time.Duration
 
 	// Heartbeat is the silence of a client after which it is pinged.
 	Heartbeat time.Duration
@@ -51,6 +89,9 @@ type Serve struct {
 	MessageTimeout time.Duration
 	// CloseTimeout bounds the wait for the peer's answer to a close frame.
 	CloseTimeout time.Duration
+
+	// LingerTimeout bounds the wait for a refused client to read the answer.
+	LingerTimeout time.Duration
 
 	// OutboundLimit is how many bytes may wait unsent for one client before
 	// it counts as a slow consumer.
@@ -89,6 +130,17 @@ const (
 	UplinkKafka   Uplink = "kafka"   // to the topic uplink
 	UplinkEcho    Uplink = "echo"    // back to the sender
 	UplinkDiscard Uplink = "discard" // nowhere
+)
+
+// Compression is that of batches of records.
+type Compression string
+
+// The compressions.
+const (
+	CompressionNone   Compression = "none"
+	CompressionSnappy Compression = "snappy"
+	CompressionLZ4    Compression = "lz4"
+	CompressionZstd   Compression = "zstd"
 )
 
 // FDTables says which descriptor table the event loops use.

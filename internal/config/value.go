@@ -76,12 +76,25 @@ func intIn(field *int, low, high int) value {
 	})
 }
 
-func sizeIn(field *int, low, high int64) value {
+func sizeIn[T int | int64](field *T, low, high int64) scalar[T] {
 	want := fmt.Sprintf("a size from %s to %s, in B, KiB, MiB or GiB", FormatSize(low), FormatSize(high))
-	print := func(n int) string { return FormatSize(int64(n)) }
-	return checked(field, "size", want, print, func(text string) (int, bool) {
+	print := func(n T) string { return FormatSize(int64(n)) }
+	return checked(field, "size", want, print, func(text string) (T, bool) {
 		n, err := ParseSize(text)
-		return int(n), err == nil && n >= low && n <= high
+		return T(n), err == nil && n >= low && n <= high
+	})
+}
+
+// zeroOr also accepts zero, which has a meaning of its own.
+func zeroOr[T any](s scalar[T], zero string) value {
+	want := zero + ", or " + s.want
+	return checked(s.field, s.word, want, s.print, func(text string) (T, bool) {
+		if text == zero || text == "0" {
+			var nothing T
+			return nothing, true
+		}
+		v, err := s.parse(text)
+		return v, err == nil
 	})
 }
 
