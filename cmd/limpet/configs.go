@@ -1,0 +1,79 @@
+package main
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/bridge/embedded"
+	"github.com/limpet-gateway/limpet/internal/config"
+	"github.com/limpet-gateway/limpet/internal/memory"
+)
+
+// These functions hand each package its part of the configuration.
+
+func memoryConfig(c *config.Serve) memory.Config {
+	return memory.Config{GOGC: c.GOGC, Bytes: c.MemoryLimit.Bytes, Percent: c.MemoryLimit.Percent}
+}
+
+func topicSpecs(c *config.Serve) []bridge.TopicSpec {
+	return bridge.NewTopics(c.TopicPrefix).Specs(int32(c.TopicPartitions), int32(c.InboxPartitions))
+}
+
+func brokerConfig(c *config.Serve, log *slog.Logger) embedded.Config {
+	broker := embedded.Config{
+		Addr:      c.BrokerListen,
+		DataDir:   c.DataDir,
+		MaxBytes:  c.BrokerSize,
+		Retention: c.BrokerRetention,
+		Logger:    log,
+	}
+	for _, topic := range topicSpecs(c) {
+		broker.Topics = append(broker.Topics, embedded.Topic{Name: topic.Name, Partitions: topic.Partitions, Weight: topic.Weight})
+	}
+	return broker
+}
+
+// kafkaConfig takes the brokers apart from c: those of the embedded broker
+// are known once it runs.
+func kafkaConfig(c *config.Serve, brokers []string, log *slog.Logger) bridge.Kafka {
+	return bridge.Kafka{Brokers: brokers, ClientID: "limpet-" + c.Node, Logger: log}
+}
+
+func uplinkConfig(c *config.Serve, kafka bridge.Kafka) (bridge.UplinkConfig, error) {
+	compression, err := bridge.ParseCompression(string(c.Compression))
+	return bridge.UplinkConfig{
+		Kafka:           kafka,
+		Topics:          bridge.NewTopics(c.TopicPrefix),
+		Node:            c.Node,
+		Workers:         c.UplinkWorkers,
+		QueueLength:     c.UplinkQueue,
+		BufferedBytes:   c.UplinkBuffer,
+		MaxMessageBytes: c.MaxMessageSize,
+		Partitions:      int32(c.TopicPartitions),
+		InboxPartitions: int32(c.InboxPartitions),
+		KeepTopics:      !c.CreateTopics,
+		ProduceTimeout:  c.ProduceTimeout,
+		Linger:          linger(c),
+		Compression:     compression,
+	}, err
+}
+
+// linger is that of the uplink, where zero means a default and a negative
+// value none.
+func linger(c *config.Serve) time.Duration {
+	if c.Linger == 0 {
+		return -1
+	}
+	return c.Linger
+}
+
+func downlinkConfig(c *config.Serve, kafka bridge.Kafka, local bridge.Local) bridge.DownlinkConfig {
+	return bridge.DownlinkConfig{
+		Kafka:        kafka,
+		Topics:       bridge.NewTopics(c.TopicPrefix),
+		Local:        local,
+		Group:        c.ConsumerGroup,
+		GroupTimeout: c.GroupTimeout,
+	}
+}
