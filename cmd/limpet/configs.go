@@ -8,12 +8,48 @@ import (
 	"github.com/limpet-gateway/limpet/bridge/embedded"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/memory"
+	"github.com/limpet-gateway/limpet/reactor"
+	"github.com/limpet-gateway/limpet/wsproto"
 )
 
 // These functions hand each package its part of the configuration.
 
 func memoryConfig(c *config.Serve) memory.Config {
 	return memory.Config{GOGC: c.GOGC, Bytes: c.MemoryLimit.Bytes, Percent: c.MemoryLimit.Percent}
+}
+
+// reactorConfig panics on an FDTables that config should not have let through.
+func reactorConfig(c *config.Serve, incarnation uint64, log *slog.Logger) reactor.Config {
+	tables, ok := map[config.FDTables]reactor.FDTables{
+		config.FDTablesAuto:    reactor.AutoTables,
+		config.FDTablesShared:  reactor.SharedTable,
+		config.FDTablesPerLoop: reactor.PerLoopTables,
+	}[c.FDTables]
+	if !ok {
+		panic("limpet: unknown fd-tables " + c.FDTables)
+	}
+	return reactor.Config{
+		Addr:             c.Listen,
+		Incarnation:      incarnation,
+		Upgrader:         wsproto.Upgrader{Subprotocols: c.Subprotocols, Deflate: c.Deflate},
+		Decoder:          wsproto.DecoderConfig{MaxMessageSize: c.MaxMessageSize, MaxFragments: c.MaxFragments},
+		Deflater:         wsproto.DeflaterConfig{MinSize: c.DeflateMinSize},
+		Loops:            c.Loops,
+		FDTables:         tables,
+		MaxConns:         c.MaxConns,
+		Heartbeat:        c.Heartbeat,
+		HeartbeatGrace:   c.HeartbeatGrace,
+		HandshakeTimeout: c.HandshakeTimeout,
+		MessageTimeout:   c.MessageTimeout,
+		CloseTimeout:     c.CloseTimeout,
+		LingerTimeout:    c.LingerTimeout,
+		RetryAfter:       c.RetryAfter,
+		OutboundLimit:    c.OutboundLimit,
+		MailboxItems:     c.MailboxMessages,
+		MailboxBytes:     c.MailboxBytes,
+		ControlRate:      c.ControlRate,
+		Log:              log,
+	}
 }
 
 func topicSpecs(c *config.Serve) []bridge.TopicSpec {

@@ -47,24 +47,47 @@ func handedOut(t *testing.T, c *config.Serve) string {
 		}
 	}
 	uplink.Kafka, uplink.OnRejected, broker.Logger, kafka.Logger = bridge.Kafka{}, nil, nil, nil
+	engine := reactorConfig(c, 1, nil)
+	if err := engine.Validate(); err != nil {
+		t.Errorf("reactor: %v", err)
+	}
 	downlink := downlinkConfig(c, bridge.Kafka{}, nil)
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), kafka, broker, uplink, downlink)
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, kafka, broker, uplink, downlink)
+}
+
+// servesItself lists the keys that serve uses itself, for what no package's
+// configuration has a part in.
+var servesItself = map[string]bool{
+	"api": true, "uplink": true, "flush-timeout": true, "drain-window": true, "log-format": true, "log-level": true, "insecure-no-auth": true,
 }
 
 // A key that no package gets has no effect, and nobody would notice.
 func TestEveryKeyIsHandedOut(t *testing.T) {
 	base := []string{"--kafka=10.0.0.1:9092", "--node=gw-1"}
 	before := handedOut(t, loadArgs(t, base...))
-	for key, value := range map[string]string{
+	values := map[string]string{
+		"listen": "127.0.0.1:9999", "max-conns": "9", "max-fragments": "9", "subprotocols": "v1", "deflate": "true", "deflate-min-size": "9B",
+		"control-rate": "9", "retry-after": "9s", "outbound-limit": "9MiB", "heartbeat": "9s", "heartbeat-grace": "9s", "handshake-timeout": "9s",
+		"message-timeout": "9s", "close-timeout": "9s", "linger-timeout": "9s", "loops": "9", "fd-tables": "per-loop",
+		"mailbox-messages": "99", "mailbox-bytes": "9MiB",
 		"node": "gw-2", "kafka": "10.0.0.2:9092", "topic-prefix": "test.", "create-topics": "false", "topic-partitions": "3",
 		"inbox-partitions": "5", "consumer-group": "limpets", "group-timeout": "7s", "produce-timeout": "3s", "linger": "0s",
 		"compression": "zstd", "uplink-workers": "7", "uplink-queue": "99", "uplink-buffer": "99MiB", "max-message-size": "32KiB",
 		"broker-listen": "127.0.0.1:9092", "data-dir": "/var/lib/limpet", "broker-size": "99MiB", "broker-retention": "1h",
 		"gogc": "77", "memory-limit": "77MiB",
-	} {
-		args := append(base[:len(base):len(base)], "--"+key+"="+value)
+	}
+	for _, key := range config.Keys() {
+		if servesItself[key.Name] {
+			continue
+		}
+		value, ok := values[key.Name]
+		if !ok {
+			t.Errorf("no value to try for --%s", key.Name)
+			continue
+		}
+		args := append(base[:len(base):len(base)], "--"+key.Name+"="+value)
 		if handedOut(t, loadArgs(t, args...)) == before {
-			t.Errorf("--%s=%s changes nothing", key, value)
+			t.Errorf("--%s=%s changes nothing", key.Name, value)
 		}
 	}
 }

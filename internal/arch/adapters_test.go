@@ -16,8 +16,8 @@ var adapters = []struct {
 }{
 	{"github.com/panjf2000/gnet", []string{"reactor"},
 		"its rules about threads and buffers are kept in one package"},
-	{"github.com/gobwas/ws", []string{"wsproto", "bench"},
-		"framing is checked beyond what the library checks; bench needs frames of its own to send wrong ones"},
+	{"github.com/gobwas/ws", []string{"wsproto", "reactor", "bench"},
+		"framing is checked beyond what the library checks; reactor may use its opcodes, bench its frames"},
 	{"github.com/twmb/franz-go", []string{"bridge"},
 		"retries, buffers and acknowledgements are decided in one package"},
 	{"github.com/redis/rueidis", []string{"registry/redisdir"},
