@@ -61,8 +61,8 @@ fuzz: ## run every fuzz target for FUZZTIME (20s) each
 	  done; done
 
 .PHONY: docs
-docs: ## renew the configuration table in README.md
-	$(GO) test ./internal/config -run TestReadmeTable -update
+docs: ## renew the tables in README.md that are made from code
+	$(GO) test ./cmd/limpet -run TestReadmeTables -update
 
 .PHONY: clean
 clean: ## remove what build made
