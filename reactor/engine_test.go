@@ -115,8 +115,11 @@ func startEngine(t *testing.T, cfg Config, h Handler) *Engine {
 	if cfg.Upgrader.Path == "" {
 		cfg.Upgrader.Path = "/ws"
 	}
-	e, err := Start(cfg, h)
+	e, err := New(cfg, h)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
@@ -497,7 +500,7 @@ func TestHandshakeInPieces(t *testing.T) {
 
 func TestAddressInUse(t *testing.T) {
 	e := startEngine(t, Config{}, &recorder{})
-	_, err := Start(Config{Addr: e.Addr().String(), Upgrader: wsproto.Upgrader{Path: "/ws"}}, &recorder{})
+	_, err := New(Config{Addr: e.Addr().String(), Upgrader: wsproto.Upgrader{Path: "/ws"}}, &recorder{})
 	if err == nil || !strings.Contains(err.Error(), "address already in use") {
 		t.Fatalf("second engine on %v: %v", e.Addr(), err)
 	}

@@ -475,8 +475,11 @@ func TestDrain(t *testing.T) {
 
 func TestCloseIsSeenAsNodeStopped(t *testing.T) {
 	h := &recorder{}
-	e, err := Start(Config{Addr: "127.0.0.1:0", Incarnation: 1}, h)
+	e, err := New(Config{Addr: "127.0.0.1:0", Incarnation: 1}, h)
 	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Start(); err != nil {
 		t.Fatal(err)
 	}
 	c := dialRaw(t, e)
