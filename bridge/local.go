@@ -10,13 +10,17 @@ type Local interface {
 	Session(id session.ID, p *Push) Outcome
 	Group(group string, p *Push) Outcome
 	All(p *Push) Outcome
+
+	// Control carries out p.Control for the sessions of p.To, a principal or
+	// one session. Delivered counts the sessions it was done for.
+	Control(p *Push) Outcome
 }
 
 // Outcome counts the sessions that a push was for.
 type Outcome struct {
 	Delivered int // handed to the loop that owns the session
 	Offline   int // gone, or never here: no session counts as one
-	Full      int // the loop had no room
+	Full      int // the loop had no room, or the session does not read
 }
 
 func (o Outcome) add(p Outcome) Outcome {
@@ -25,6 +29,9 @@ func (o Outcome) add(p Outcome) Outcome {
 
 // deliver hands p to the sessions of this node.
 func deliver(local Local, p *Push) Outcome {
+	if p.Control != NoControl {
+		return local.Control(p)
+	}
 	switch p.To.Kind {
 	case ToUser:
 		return local.User(p.To.Name, p)
