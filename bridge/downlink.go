@@ -26,6 +26,9 @@ type DownlinkConfig struct {
 	Topics Topics
 	Router *Router
 
+	// Local is for a node that is alone, in place of a router.
+	Local Local
+
 	// Group is the consumer group of all nodes; empty means the name of the
 	// downlink topic.
 	Group string
@@ -50,8 +53,8 @@ func (c DownlinkConfig) withDefaults() DownlinkConfig {
 func (c DownlinkConfig) Validate() error {
 	c = c.withDefaults()
 	faults := []error{c.Kafka.Validate()}
-	if c.Router == nil {
-		faults = append(faults, errors.New("downlink: no router"))
+	if c.Router == nil && c.Local == nil {
+		faults = append(faults, errors.New("downlink: nobody to deliver to"))
 	}
 	if c.GroupTimeout < time.Second {
 		faults = append(faults, fmt.Errorf("group timeout %v: want at least 1s", c.GroupTimeout))
@@ -81,6 +84,12 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("downlink: %w", err)
+	}
+	if cfg.Router == nil {
+		var err error
+		if cfg.Router, err = NewRouter(RouterConfig{Local: cfg.Local, Logger: cfg.Kafka.Logger}); err != nil {
+			return nil, fmt.Errorf("downlink: %w", err)
+		}
 	}
 	client, err := cfg.Kafka.newClient(
 		kgo.ConsumerGroup(cfg.Group),

@@ -17,8 +17,8 @@ const (
 // handOff delivers p. A push of high priority to one principal or session that
 // met a full mailbox is tried again for a while: the loop is behind, the
 // session is well. One for many is not, since some of them have it already.
-func handOff(ctx context.Context, local Local, p *Push, until time.Time) Outcome {
-	out := deliver(local, p)
+func (r *Router) handOff(ctx context.Context, p *Push, until time.Time) Outcome {
+	out := r.deliver(p)
 	if p.Priority != session.High || p.To.Kind > ToSession {
 		return out
 	}
@@ -28,7 +28,7 @@ func handOff(ctx context.Context, local Local, p *Push, until time.Time) Outcome
 		case <-ctx.Done():
 			return out
 		}
-		out = deliver(local, p)
+		out = r.deliver(p)
 	}
 	return out
 }

@@ -7,9 +7,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // leases is an Inboxes for nodes of one test.
@@ -174,12 +174,11 @@ func TestRebalanceWhileRouting(t *testing.T) {
 		other := startNode(t, broker.Addr(), uint64(round+2), dir, l.of(uint64(round+2)))
 		for range each {
 			sequence++
+			var records []*kgo.Record
 			for u := range users {
-				publish(t, broker.Addr(), pushTo(t, fmt.Sprintf("user:u%d", u), numbered(sequence)))
+				records = append(records, pushTo(t, fmt.Sprintf("user:u%d", u), numbered(sequence)))
 			}
-			if sequence%10 == 0 {
-				time.Sleep(20 * time.Millisecond)
-			}
+			publish(t, broker.Addr(), records...)
 		}
 		other.stop()
 	}

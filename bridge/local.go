@@ -10,9 +10,12 @@ type Local interface {
 	Session(id session.ID, p *Push) Outcome
 	Group(group string, p *Push) Outcome
 	All(p *Push) Outcome
+}
 
-	// Control carries out p.Control for the sessions of p.To, a principal or
-	// one session. Delivered counts the sessions it was done for.
+// Controller carries out orders. Like Local's, its calls must not wait.
+type Controller interface {
+	// Control does p.Control for the sessions of p.To, a principal or one
+	// session. Delivered counts the sessions it was done for.
 	Control(p *Push) Outcome
 }
 
@@ -28,18 +31,20 @@ func (o Outcome) add(p Outcome) Outcome {
 }
 
 // deliver hands p to the sessions of this node.
-func deliver(local Local, p *Push) Outcome {
-	if p.Control != NoControl {
-		return local.Control(p)
-	}
-	switch p.To.Kind {
-	case ToUser:
+func (r *Router) deliver(p *Push) Outcome {
+	local := r.cfg.Local
+	switch {
+	case p.Control != NoControl && r.cfg.Controller == nil:
+		return Outcome{Offline: 1}
+	case p.Control != NoControl:
+		return r.cfg.Controller.Control(p)
+	case p.To.Kind == ToUser:
 		return local.User(p.To.Name, p)
-	case ToSession:
+	case p.To.Kind == ToSession:
 		return local.Session(p.To.Session, p)
-	case ToGroup:
+	case p.To.Kind == ToGroup:
 		return local.Group(p.To.Name, p)
-	case ToAll:
+	case p.To.Kind == ToAll:
 		return local.All(p)
 	default:
 		return Outcome{}

@@ -138,7 +138,7 @@ func (r *Router) local(ctx context.Context, p *Push, result *Result, patience ti
 			return
 		}
 	}
-	out := handOff(ctx, r.cfg.Local, p, patience)
+	out := r.handOff(ctx, p, patience)
 	if known && out.Delivered == 0 {
 		r.dedup.forget(key)
 	}

@@ -22,6 +22,7 @@ const (
 type RouterConfig struct {
 	Incarnation uint64 // of this node
 	Local       Local
+	Controller  Controller // nil: orders find nobody
 
 	// Directory and Bus reach other nodes. Without them this node is alone:
 	// what it does not have is offline.

@@ -109,7 +109,7 @@ func newMemoryCluster(t *testing.T, n int) *memoryCluster {
 		local := newNode()
 		c.nodes = append(c.nodes, local)
 		c.routers[uint64(i+1)] = newTestRouter(t, RouterConfig{
-			Incarnation: uint64(i + 1), Local: local, Directory: c.wires, Bus: c.wires, GroupFanOut: 2,
+			Incarnation: uint64(i + 1), Local: local, Controller: local, Directory: c.wires, Bus: c.wires, GroupFanOut: 2,
 			OnUndelivered: func(p *Push, why Undelivered) {
 				c.undelivered = append(c.undelivered, fmt.Sprintf("%s %s", p.To, why))
 			},
