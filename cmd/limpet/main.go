@@ -21,6 +21,8 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newPushCommand(),
 		newTailCommand(),
+		newBenchCommand(),
+		newBenchClientCommand(),
 		newVersionCommand(),
 	}
 }
