@@ -1,0 +1,83 @@
+package sysctl
+
+import (
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+)
+
+// gatewayHolds is the gateway's own arithmetic (reactor's descriptor plan): how
+// many connections one table holds, and how many a loop's own table is given.
+func gatewayHolds(nofile int64) (table, share int64) {
+	reserve := min(max(nofile/8, 64), 1024)
+	table = nofile - reserve
+	return table, int64(float64(table) * 0.85)
+}
+
+// What the plan asks for, the gateway accepts; one descriptor less, and it may not.
+func TestPlanIsWhatTheGatewayAccepts(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Int64Range(1, 4_000_000).Draw(t, "conns")
+		nofile := rapid.Int64Range(1024, 2_000_000).Draw(t, "nofile")
+		tables := rapid.SampledFrom([]Tables{TablesAuto, TablesShared, TablesPerLoop}).Draw(t, "tables")
+		h := Host{CPUs: rapid.Int64Range(1, 64).Draw(t, "cpus"), NofileHard: nofile, NrOpen: Unlimited}
+		p := plan(Need{Conns: n, Tables: tables}, h)
+
+		table, share := gatewayHolds(max(p.Descriptors, nofile))
+		switch {
+		case p.Tables == TablesShared && table < n:
+			t.Fatalf("%d conns, nofile %d: planned %+v, the gateway holds %d", n, nofile, p, table)
+		case p.Tables == TablesPerLoop && share*p.Loops < n:
+			t.Fatalf("%d conns, nofile %d: planned %+v, the gateway holds %d", n, nofile, p, share*p.Loops)
+		}
+		if p.Loops < 1 || p.Loops > MaxLoops {
+			t.Fatalf("%+v", p)
+		}
+		// Auto finds a plan wherever the gateway would.
+		limitTable, limitShare := gatewayHolds(nofile)
+		if tables == TablesAuto && p.Descriptors > nofile && (limitTable >= n || limitShare*MaxLoops >= n+MaxLoops) {
+			t.Fatalf("%d conns fit into nofile %d, but the plan is %+v", n, nofile, p)
+		}
+	})
+}
+
+func TestDescriptorsForIsTheSmallest(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := rapid.Int64Range(1, 10_000_000).Draw(t, "conns")
+		need := descriptorsFor(n)
+		if connsWithin(need) < n {
+			t.Fatalf("descriptorsFor(%d) = %d, which holds %d", n, need, connsWithin(need))
+		}
+		if n > 448 && connsWithin(need-2) >= n { // integer eighths leave one to spare
+			t.Fatalf("descriptorsFor(%d) = %d, but %d suffice", n, need, need-2)
+		}
+	})
+}
+
+// The prototype held 1,015,000 sessions with 60 loops under a nofile limit of
+// 20,000; the plan for as many must be near to that.
+func TestPlanOfAMillionUnderASmallLimit(t *testing.T) {
+	p := plan(Need{Conns: 1_015_000}, Host{CPUs: 2, NofileHard: 20_000, NrOpen: 1 << 20})
+	if p.Tables != TablesPerLoop || p.Loops < 60 || p.Loops > 64 || p.Descriptors > 20_000 {
+		t.Errorf("%+v", p)
+	}
+	if !strings.Contains(p.Math, "1,015,000 connections /") {
+		t.Errorf("arithmetic %q", p.Math)
+	}
+}
+
+func TestPerLoopNeedsASmallerLimit(t *testing.T) {
+	for _, c := range []struct {
+		need Need
+		want int64
+	}{
+		{Need{Conns: 100_000, Tables: TablesShared}, 101_024},
+		{Need{Conns: 100_000, Tables: TablesPerLoop, Loops: 10}, 12_789}, // 10,000 x 20/17 = 11,765, + 1,024
+	} {
+		p := plan(c.need, Host{CPUs: 2, NofileHard: 1024, NrOpen: 1 << 20})
+		if p.Descriptors != c.want {
+			t.Errorf("%+v: %d, want %d", c.need, p.Descriptors, c.want)
+		}
+	}
+}
