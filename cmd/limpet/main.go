@@ -21,8 +21,7 @@ func commands() []*cobra.Command {
 	return []*cobra.Command{
 		newPushCommand(),
 		newTailCommand(),
-		newBenchCommand(),
-		newBenchClientCommand(),
+		newSysctlCommand(),
 		newVersionCommand(),
 	}
 }
