@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"bytes"
+	"errors"
 	"net"
 	"testing"
 
@@ -44,12 +45,14 @@ func (hands) Close(c gnet.Conn) error {
 
 func newHandDrivenLoop(t testing.TB, cfg Config, h Handler) *loop {
 	t.Helper()
-	cfg.Addr, cfg.MaxConns = "127.0.0.1:0", 10_000
-	e, err := New(cfg, h)
-	if err != nil {
+	if err := errors.Join(cfg.Upgrader.Validate(), cfg.Decoder.Validate()); err != nil {
 		t.Fatal(err)
 	}
-	return newLoop(e, 0, hands{})
+	cfg.setDefaults()
+	e := &Engine{cfg: cfg, handler: h, plan: descriptorPlan{maxConns: 1 << 20, maxTable: 1 << 20, lingerMax: 8}, deflater: wsproto.NewDeflater(cfg.Deflater), again: make(chan *loop, 1)}
+	e.loops.Store(new([]*loop))
+	l := newLoop(e, 0, hands{})
+	return l
 }
 
 // join opens a session by hand.

@@ -15,14 +15,9 @@ var arrows = map[string][]string{
 	"wsproto":   {"internal/session"},
 	"registry":  {"internal/session"},
 	"bridge":    {"internal/session"},
-	"bench":     {"bench/load", "bench/probe", "bench/report", "bench/target"},
+	"bench":     {"wsproto", "internal/session"},
 	"sysctl":    {},
 	"internal/": {},
-
-	"bench/load":   {},
-	"bench/probe":  {},
-	"bench/target": {"bench/probe"},
-	"bench/report": {"bench/probe", "bench/target"},
 
 	"internal/config":   {"internal/nearest"},
 	"registry/redisdir": {"registry", "internal/session"},

@@ -1,4 +1,0 @@
-package report
-
-// WriteHTML writes the page.
-func (r *Result) WriteHTML(path string) error { return nil }
