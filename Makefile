@@ -53,6 +53,32 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) tool staticcheck ./...
 	@set -e; for dir in $(NESTED); do echo "module $$dir:"; (cd $$dir && $(GO) vet ./...); done
 
+# Results are kept as text, JSON and a page with charts.
+RESULTS ?= bench/results
+# measure NAME,SCENARIO AND ARGUMENTS
+define measure
+	@mkdir -p $(RESULTS)
+	set -o pipefail; bin/limpet bench $(2) --json $(RESULTS)/$(1).json --html $(RESULTS)/$(1).html | tee $(RESULTS)/$(1).txt
+endef
+bench bench-200k bench-1m: SHELL = bash
+
+.PHONY: baselines
+baselines: ## build the servers that the benchmark compares with, in bin/baseline
+	cd bench/baseline && $(GO) build -buildvcs=false -trimpath -o ../../bin/baseline/ ./nethttp ./gin ./echo ./gnet
+
+.PHONY: bench
+bench: build baselines ## measure idle and echo against bare gnet and net/http (minutes)
+	$(call measure,idle,idle --spawn limpet --spawn gnet --spawn nethttp-1g --spawn nethttp)
+	$(call measure,echo,echo --spawn limpet --spawn gnet --spawn nethttp)
+
+.PHONY: bench-200k
+bench-200k: build ## measure 200,000 idle sessions in one process
+	$(call measure,idle-200k,idle --spawn limpet --conns 200000 --limpet-args '--max-conns 200000 --fd-tables auto')
+
+.PHONY: bench-1m
+bench-1m: build ## measure 1,000,000 idle sessions in one process
+	$(call measure,idle-1m,idle --spawn limpet --conns 1000000 --limpet-args '--max-conns 1000000 --fd-tables auto')
+
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (20s) each
 	@set -e; for pkg in $$($(GO) list ./...); do \
@@ -61,8 +87,8 @@ fuzz: ## run every fuzz target for FUZZTIME (20s) each
 	  done; done
 
 .PHONY: docs
-docs: ## renew the configuration table in README.md
-	$(GO) test ./internal/config -run TestReadmeTable -update
+docs: ## renew the tables in README.md that are made from code
+	$(GO) test ./cmd/limpet -run TestReadmeTables -update
 
 .PHONY: clean
 clean: ## remove what build made

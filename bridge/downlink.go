@@ -7,7 +7,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -15,11 +14,6 @@ import (
 const (
 	downlinkPoll        = 1000 // records of one poll
 	downlinkCommitEvery = 250 * time.Millisecond
-
-	// How long a push of high priority waits for room in its loop's mailbox,
-	// and how often it asks.
-	defaultHandOff = time.Second
-	handOffPause   = 2 * time.Millisecond
 
 	// A node that died is noticed by the group after this; its partitions
 	// stand still until then. The broker's usual minimum is 6 s.
@@ -30,15 +24,16 @@ const (
 type DownlinkConfig struct {
 	Kafka  Kafka
 	Topics Topics
-	Local  Local
+	Router *Router
+
+	// Local is for a node that is alone, in place of a router.
+	Local Local
 
 	// Group is the consumer group of all nodes; empty means the name of the
 	// downlink topic.
 	Group string
 	// GroupTimeout is how long the group waits for a silent member.
 	GroupTimeout time.Duration
-	// HandOff is how long a push of high priority waits for room.
-	HandOff time.Duration
 }
 
 func (c DownlinkConfig) withDefaults() DownlinkConfig {
@@ -51,9 +46,6 @@ func (c DownlinkConfig) withDefaults() DownlinkConfig {
 	if c.GroupTimeout == 0 {
 		c.GroupTimeout = defaultGroupTimeout
 	}
-	if c.HandOff == 0 {
-		c.HandOff = defaultHandOff
-	}
 	return c
 }
 
@@ -61,7 +53,7 @@ func (c DownlinkConfig) withDefaults() DownlinkConfig {
 func (c DownlinkConfig) Validate() error {
 	c = c.withDefaults()
 	faults := []error{c.Kafka.Validate()}
-	if c.Local == nil {
+	if c.Router == nil && c.Local == nil {
 		faults = append(faults, errors.New("downlink: nobody to deliver to"))
 	}
 	if c.GroupTimeout < time.Second {
@@ -72,12 +64,8 @@ func (c DownlinkConfig) Validate() error {
 
 // DownlinkStats is a snapshot of a downlink's counters.
 type DownlinkStats struct {
-	Records   uint64 // consumed
-	Delivered uint64 // sessions that a push was handed to
-	Offline   uint64 // pushes that found no session
-	Full      uint64 // sessions whose loop had no room
-	Expired   uint64 // pushes older than their ttl
-	Malformed uint64 // records that are no push
+	Records   uint64 // handed on
+	Malformed uint64 // of those: no push, left out
 }
 
 // Downlink consumes the downlink topic as a member of the group of all nodes
@@ -86,7 +74,7 @@ type Downlink struct {
 	cfg    DownlinkConfig
 	client *kgo.Client
 
-	records, delivered, offline, full, expired, malformed atomic.Uint64
+	records, malformed atomic.Uint64
 }
 
 // NewDownlink prepares a downlink; Run consumes. A group that has never
@@ -96,6 +84,12 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("downlink: %w", err)
+	}
+	if cfg.Router == nil {
+		var err error
+		if cfg.Router, err = NewRouter(RouterConfig{Local: cfg.Local, Logger: cfg.Kafka.Logger}); err != nil {
+			return nil, fmt.Errorf("downlink: %w", err)
+		}
 	}
 	client, err := cfg.Kafka.newClient(
 		kgo.ConsumerGroup(cfg.Group),
@@ -129,12 +123,33 @@ func (d *Downlink) Run(ctx context.Context) error {
 		fetches.EachError(func(topic string, partition int32, err error) {
 			d.cfg.Kafka.logger().Warn("downlink: fetch failed", "topic", topic, "partition", partition, "error", err)
 		})
-		fetches.EachRecord(func(r *kgo.Record) {
-			d.handle(ctx, r)
-			d.client.MarkCommitRecords(r)
-		})
+		records := fetches.Records()
+		if _, err := d.cfg.Router.Route(ctx, d.pushes(records)); err != nil {
+			if ctx.Err() != nil {
+				return d.leave()
+			}
+			return fmt.Errorf("downlink: %w", err)
+		}
+		d.client.MarkCommitRecords(records...)
+		d.records.Add(uint64(len(records)))
 		d.client.AllowRebalance()
 	}
+}
+
+// pushes reads records and leaves out those that are none.
+func (d *Downlink) pushes(records []*kgo.Record) []*Push {
+	pushes := make([]*Push, 0, len(records))
+	for _, r := range records {
+		p, err := ParsePush(r)
+		if err != nil {
+			d.malformed.Add(1)
+			d.cfg.Kafka.logger().Debug("downlink: record left out", "partition", r.Partition, "offset", r.Offset, "error", err)
+			continue
+		}
+		p.origin = fmt.Sprintf("%d/%d", r.Partition, r.Offset)
+		pushes = append(pushes, &p)
+	}
+	return pushes
 }
 
 // leave commits what is marked. The time for it is bounded: without the commit
@@ -148,47 +163,8 @@ func (d *Downlink) leave() error {
 	return nil
 }
 
-func (d *Downlink) handle(ctx context.Context, r *kgo.Record) {
-	d.records.Add(1)
-	p, err := ParsePush(r)
-	if err != nil {
-		d.malformed.Add(1)
-		d.cfg.Kafka.logger().Debug("downlink: skipped", "partition", r.Partition, "offset", r.Offset, "error", err)
-		return
-	}
-	if p.Expired(time.Now()) {
-		d.expired.Add(1)
-		return
-	}
-	out := handOff(ctx, d.cfg.Local, &p, d.cfg.HandOff)
-	d.delivered.Add(uint64(out.Delivered))
-	d.offline.Add(uint64(out.Offline))
-	d.full.Add(uint64(out.Full))
-}
-
-// handOff delivers p. A push of high priority to one principal or session that
-// met a full mailbox is tried again for a while: the loop is behind, the
-// session is well. One for many is not, since some of them have it already.
-func handOff(ctx context.Context, local Local, p *Push, patience time.Duration) Outcome {
-	out := deliver(local, p)
-	if p.Priority != session.High || p.To.Kind > ToSession {
-		return out
-	}
-	for until := time.Now().Add(patience); out.Full > 0 && out.Delivered == 0 && time.Now().Before(until); {
-		select {
-		case <-time.After(handOffPause):
-		case <-ctx.Done():
-			return out
-		}
-		out = deliver(local, p)
-	}
-	return out
-}
-
-// Stats may be called from any goroutine.
+// Stats may be called from any goroutine. What became of the pushes is in the
+// router's.
 func (d *Downlink) Stats() DownlinkStats {
-	return DownlinkStats{
-		Records: d.records.Load(), Delivered: d.delivered.Load(), Offline: d.offline.Load(),
-		Full: d.full.Load(), Expired: d.expired.Load(), Malformed: d.malformed.Load(),
-	}
+	return DownlinkStats{Records: d.records.Load(), Malformed: d.malformed.Load()}
 }

@@ -50,6 +50,12 @@ func (n *node) Session(_ session.ID, p *Push) Outcome { return n.deliver(p) }
 func (n *node) Group(_ string, p *Push) Outcome       { return n.deliver(p) }
 func (n *node) All(p *Push) Outcome                   { return n.deliver(p) }
 
+func (n *node) Control(p *Push) Outcome {
+	order := *p
+	order.Payload = []byte(p.Control.String() + " " + p.Group)
+	return n.deliver(&order)
+}
+
 func (n *node) received() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -58,7 +64,22 @@ func (n *node) received() []string {
 
 func startDownlink(t testing.TB, addr string, local Local) (d *Downlink, stop func()) {
 	t.Helper()
-	d, err := NewDownlink(DownlinkConfig{Kafka: Kafka{Brokers: []string{addr}}, Local: local})
+	return startRouted(t, addr, newTestRouter(t, RouterConfig{Local: local}))
+}
+
+func newTestRouter(t testing.TB, cfg RouterConfig) *Router {
+	t.Helper()
+	r, err := NewRouter(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// startRouted runs a downlink until the test ends, or stop is called.
+func startRouted(t testing.TB, addr string, r *Router) (d *Downlink, stop func()) {
+	t.Helper()
+	d, err := NewDownlink(DownlinkConfig{Kafka: Kafka{Brokers: []string{addr}}, Router: r})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,9 +137,11 @@ func TestDownlinkDelivers(t *testing.T) {
 		&kgo.Record{Topic: "limpet.downlink", Value: []byte("no target")},
 	)
 	eventually(t, "all records are consumed", func() bool { return d.Stats().Records == 7 })
-	want := DownlinkStats{Records: 7, Delivered: 4, Offline: 1, Expired: 1, Malformed: 1}
-	if diff := cmp.Diff(want, d.Stats()); diff != "" {
-		t.Errorf("stats (-want +got):\n%s", diff)
+	if diff := cmp.Diff(DownlinkStats{Records: 7, Malformed: 1}, d.Stats()); diff != "" {
+		t.Errorf("downlink's stats (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff(RouterStats{Delivered: 4, Offline: 1, Expired: 1}, d.cfg.Router.Stats()); diff != "" {
+		t.Errorf("router's stats (-want +got):\n%s", diff)
 	}
 	var mine []string
 	for _, g := range local.received() {
@@ -162,7 +185,7 @@ func TestDownlinkWaitsForRoom(t *testing.T) {
 	d, _ := startDownlink(t, broker.Addr(), local)
 	publish(t, broker.Addr(), pushTo(t, "user:dev1", "patient"))
 	eventually(t, "the push is delivered", func() bool { return len(local.received()) == 1 })
-	if s := d.Stats(); s.Full != 0 || s.Delivered != 1 {
+	if s := d.cfg.Router.Stats(); s.Full != 0 || s.Delivered != 1 {
 		t.Errorf("stats %+v, want one delivered", s)
 	}
 	low := pushTo(t, "user:dev1", "dropped")
@@ -171,7 +194,7 @@ func TestDownlinkWaitsForRoom(t *testing.T) {
 	local.full = 1
 	local.mu.Unlock()
 	publish(t, broker.Addr(), low)
-	eventually(t, "the low push is counted", func() bool { return d.Stats().Full == 1 })
+	eventually(t, "the low push is counted", func() bool { return d.cfg.Router.Stats().Full == 1 })
 }
 
 func TestParsePush(t *testing.T) {
@@ -195,6 +218,10 @@ func TestParsePush(t *testing.T) {
 		{"defaults", headers("limpet-to", "user:a"), Push{To: Target{Kind: ToUser, Name: "a"}, Opcode: session.Text, Payload: []byte("x")}, ""},
 		{"everything", headers("limpet-to", "group:g:1", "limpet-opcode", "binary", "limpet-priority", "low", "limpet-ttl", "1500", "limpet-id", "id-1"), full, ""},
 		{"round trip", full.Record("t", now).Headers, full, ""},
+		{"order", headers("limpet-to", "user:a", "limpet-control", "join", "limpet-group", "g"), Push{To: Target{Kind: ToUser, Name: "a"}, Opcode: session.Text, Payload: []byte("x"), Control: Join, Group: "g"}, ""},
+		{"unknown order", headers("limpet-to", "user:a", "limpet-control", "dance"), Push{}, "limpet-control"},
+		{"order without group", headers("limpet-to", "user:a", "limpet-control", "leave"), Push{}, "limpet-group"},
+		{"order to all", headers("limpet-to", "all", "limpet-control", "close"), Push{}, "limpet-control"},
 		{"no target", nil, Push{}, "limpet-to"},
 		{"empty name", headers("limpet-to", "user:"), Push{}, "limpet-to"},
 		{"unknown kind", headers("limpet-to", "topic:x"), Push{}, "limpet-to"},
@@ -217,7 +244,7 @@ func TestParsePush(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if diff := cmp.Diff(c.want, got); diff != "" {
+		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(Push{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}

@@ -12,6 +12,13 @@ const (
 	HeaderTo        = "limpet-to"        // user:NAME, session:ID, group:NAME or all
 	HeaderID        = "limpet-id"        // chosen by the sender; duplicates within a window are delivered once
 	HeaderTTL       = "limpet-ttl"       // milliseconds from the record's timestamp
+	HeaderControl   = "limpet-control"   // join, leave or close: an order instead of a message
+	HeaderGroup     = "limpet-group"     // the group of join and leave
+
+	// Between nodes only.
+	headerOrigin = "limpet-origin" // partition/offset on the downlink: what recognises a redelivery
+	headerHops   = "limpet-hops"   // how often it was forwarded
+	headerPart   = "limpet-part"   // other nodes have it too
 )
 
 // header returns the value of the named header, or nil. The first one counts.

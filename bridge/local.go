@@ -12,11 +12,18 @@ type Local interface {
 	All(p *Push) Outcome
 }
 
+// Controller carries out orders. Like Local's, its calls must not wait.
+type Controller interface {
+	// Control does p.Control for the sessions of p.To, a principal or one
+	// session. Delivered counts the sessions it was done for.
+	Control(p *Push) Outcome
+}
+
 // Outcome counts the sessions that a push was for.
 type Outcome struct {
 	Delivered int // handed to the loop that owns the session
 	Offline   int // gone, or never here: no session counts as one
-	Full      int // the loop had no room
+	Full      int // the loop had no room, or the session does not read
 }
 
 func (o Outcome) add(p Outcome) Outcome {
@@ -24,15 +31,20 @@ func (o Outcome) add(p Outcome) Outcome {
 }
 
 // deliver hands p to the sessions of this node.
-func deliver(local Local, p *Push) Outcome {
-	switch p.To.Kind {
-	case ToUser:
+func (r *Router) deliver(p *Push) Outcome {
+	local := r.cfg.Local
+	switch {
+	case p.Control != NoControl && r.cfg.Controller == nil:
+		return Outcome{Offline: 1}
+	case p.Control != NoControl:
+		return r.cfg.Controller.Control(p)
+	case p.To.Kind == ToUser:
 		return local.User(p.To.Name, p)
-	case ToSession:
+	case p.To.Kind == ToSession:
 		return local.Session(p.To.Session, p)
-	case ToGroup:
+	case p.To.Kind == ToGroup:
 		return local.Group(p.To.Name, p)
-	case ToAll:
+	case p.To.Kind == ToAll:
 		return local.All(p)
 	default:
 		return Outcome{}

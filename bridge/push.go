@@ -18,7 +18,39 @@ type Push struct {
 	Priority session.Priority
 	Expires  time.Time // zero: never
 	Payload  []byte    // shared by all that it is delivered to: never changed
+
+	// Control makes it an order about the sessions it is for; Group is what
+	// they join or leave.
+	Control Control
+	Group   string
+
+	// Confirm asks Local to wait until the loops have dealt with it, so that
+	// the outcome says what reached a socket.
+	Confirm bool
+
+	origin string // see headerOrigin; empty for a push that no record brought
+	hops   int
+	spread bool // sent to all nodes: to find no session is nothing to report
 }
+
+// Control is what a push orders about sessions, instead of a message to them.
+type Control uint8
+
+// The orders.
+const (
+	NoControl Control = iota
+	Join              // become members of Group
+	Leave             // leave Group
+	Close             // end, as kicked
+)
+
+var controlWords = [...]string{"", "join", "leave", "close"}
+
+// String returns the word of the header.
+func (c Control) String() string { return controlWords[c] }
+
+// maxHops bounds how often a push follows a principal that moves.
+const maxHops = 3
 
 // MaxID is the largest length of a push's id, in bytes.
 const MaxID = 128
@@ -63,7 +95,39 @@ func ParsePush(r *kgo.Record) (Push, error) {
 		}
 		p.ID = string(v)
 	}
-	return p, nil
+	return p, p.parseControl(r.Headers)
+}
+
+func (p *Push) parseControl(headers []kgo.RecordHeader) error {
+	word, group := header(headers, HeaderControl), header(headers, HeaderGroup)
+	if word == nil {
+		return nil
+	}
+	switch string(word) {
+	case "join":
+		p.Control = Join
+	case "leave":
+		p.Control = Leave
+	case "close":
+		p.Control = Close
+	default:
+		return fmt.Errorf("%w: %s: %.40q: want join, leave or close", ErrBadPush, HeaderControl, word)
+	}
+	p.Group = string(group)
+	return p.checkControl()
+}
+
+// checkControl reports what is wrong with an order.
+func (p *Push) checkControl() error {
+	switch {
+	case p.Control == NoControl:
+		return nil
+	case p.To.Kind > ToSession:
+		return fmt.Errorf("%w: %s is for user:NAME and session:ID only", ErrBadPush, HeaderControl)
+	case p.Control != Close && (p.Group == "" || len(p.Group) > MaxGroup):
+		return fmt.Errorf("%w: %s: want 1 to %d bytes", ErrBadPush, HeaderGroup, MaxGroup)
+	}
+	return nil
 }
 
 // maxTTL keeps a ttl far from the end of the clock's range.
@@ -93,6 +157,10 @@ func (p *Push) Record(topic string, now time.Time) *kgo.Record {
 	if !p.Expires.IsZero() {
 		ms := max(p.Expires.Sub(now).Milliseconds(), 1)
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderTTL, Value: strconv.AppendInt(nil, ms, 10)})
+	}
+	if p.Control != NoControl {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderControl, Value: []byte(p.Control.String())},
+			kgo.RecordHeader{Key: HeaderGroup, Value: []byte(p.Group)})
 	}
 	return r
 }

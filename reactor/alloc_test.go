@@ -2,7 +2,6 @@ package reactor
 
 import (
 	"bytes"
-	"errors"
 	"net"
 	"testing"
 
@@ -45,14 +44,12 @@ func (hands) Close(c gnet.Conn) error {
 
 func newHandDrivenLoop(t testing.TB, cfg Config, h Handler) *loop {
 	t.Helper()
-	if err := errors.Join(cfg.Upgrader.Validate(), cfg.Decoder.Validate()); err != nil {
+	cfg.Addr, cfg.MaxConns = "127.0.0.1:0", 10_000
+	e, err := New(cfg, h)
+	if err != nil {
 		t.Fatal(err)
 	}
-	cfg.setDefaults()
-	e := &Engine{cfg: cfg, handler: h, plan: descriptorPlan{maxConns: 1 << 20, maxTable: 1 << 20, lingerMax: 8}, deflater: wsproto.NewDeflater(cfg.Deflater), again: make(chan *loop, 1)}
-	e.loops.Store(new([]*loop))
-	l := newLoop(e, 0, hands{})
-	return l
+	return newLoop(e, 0, hands{})
 }
 
 // join opens a session by hand.

@@ -68,10 +68,7 @@ func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	deadline := time.NewTimer(window + e.cfg.CloseTimeout + 5*tick)
 	defer deadline.Stop()
 	for {
-		left := 0
-		for _, l := range e.allLoops() {
-			left += int(l.count.sessions.Load())
-		}
+		left := e.Sessions()
 		if left == 0 {
 			return nil
 		}

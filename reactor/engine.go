@@ -66,15 +66,10 @@ type sharedClose struct {
 	done chan struct{}
 }
 
-// Start opens the listeners and runs the loops until Close. It fails when cfg
-// is wrong, the address cannot be used, or the limits of the process do not
-// allow cfg.MaxConns.
-//
-// With a descriptor table per loop, Start should come before the process opens
-// other descriptors, and the main goroutine should hold the process's first
-// thread (runtime.LockOSThread in an init function): that thread cannot end
-// before the process, so a loop's table on it would stay for as long.
-func Start(cfg Config, handler Handler) (*Engine, error) {
+// New prepares an engine: it checks cfg, raises the process's own soft limit on
+// descriptors, finds out whether the limits allow cfg.MaxConns, and takes the
+// address. It fails in words that say what to change.
+func New(cfg Config, handler Handler) (*Engine, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}
@@ -96,8 +91,6 @@ func Start(cfg Config, handler Handler) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}
-	refusal := wsproto.NewRefusal(503, "no room for another connection; come back later")
-	refusal.RetryAfter = cfg.RetryAfter
 	e := &Engine{
 		cfg:      cfg,
 		handler:  handler,
@@ -109,16 +102,33 @@ func Start(cfg Config, handler Handler) (*Engine, error) {
 		again:    make(chan *loop, maxLoops),
 		started:  make(chan struct{}),
 		shared:   make(chan sharedClose),
-		refusal:  refusal.AppendResponse(nil),
+		refusal:  noRoom(&cfg),
 	}
 	e.loops.Store(new([]*loop))
+	return e, nil
+}
+
+func noRoom(cfg *Config) []byte {
+	refusal := wsproto.NewRefusal(503, "no room for another connection; come back later")
+	refusal.RetryAfter = cfg.RetryAfter
+	return refusal.AppendResponse(nil)
+}
+
+// Start opens the listeners and runs the loops until Close. Handler methods
+// may be called before it returns.
+//
+// With a descriptor table per loop, the main goroutine should hold the
+// process's first thread (runtime.LockOSThread in an init function): that
+// thread cannot end before the process, so a loop's table on it would stay for
+// as long.
+func (e *Engine) Start() error {
 	go e.assist()
 	go e.run()
 	select {
 	case <-e.started:
-		return e, nil
+		return nil
 	case <-e.stopped:
-		return nil, fmt.Errorf("reactor: listen on %s: %w", addr, e.runErr)
+		return fmt.Errorf("reactor: listen on %s: %w", e.addr, e.runErr)
 	}
 }
 

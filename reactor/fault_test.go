@@ -1,10 +1,8 @@
 package reactor
 
 import (
-	"context"
 	"fmt"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -206,7 +204,7 @@ func TestPingFlood(t *testing.T) {
 	c.upgrade("flood")
 	ping := masked(ws.OpPing, true, []byte("are you there"))
 	c.send(ping)
-	if f, err := ws.ReadFrame(c.r); err != nil || f.Header.OpCode != ws.OpPong || string(f.Payload) != "are you there" {
+	if f, err := c.frame(); err != nil || f.Header.OpCode != ws.OpPong || string(f.Payload) != "are you there" {
 		t.Fatalf("pong: %v %q %v", f.Header.OpCode, f.Payload, err)
 	}
 	go func() {
@@ -316,7 +314,7 @@ func TestHeartbeat(t *testing.T) {
 		return alive.WriteControl(websocket.PongMessage, []byte(data), time.Now().Add(patience))
 	})
 	go func() { _, _, _ = alive.ReadMessage() }()
-	f, err := ws.ReadFrame(dead.r)
+	f, err := dead.frame()
 	if err != nil || f.Header.OpCode != ws.OpPing {
 		t.Fatalf("want a ping, got %v %v", f.Header.OpCode, err)
 	}
@@ -354,144 +352,6 @@ func TestCloseTimeout(t *testing.T) {
 	}
 	if got := h.waitEnd(t, "stubborn"); got != session.Kicked {
 		t.Errorf("ended with %v", got)
-	}
-}
-
-func TestConnectionLimit(t *testing.T) {
-	for _, tables := range []FDTables{SharedTable, PerLoopTables} {
-		t.Run(tables.String(), func(t *testing.T) {
-			h := &recorder{}
-			e := startEngine(t, Config{MaxConns: 10, Loops: 2, FDTables: tables, RetryAfter: 7 * time.Second}, h)
-			var in []*websocket.Conn
-			for i := range 10 {
-				in = append(in, dial(t, e, strconv.Itoa(i)))
-			}
-			for range 300 { // more than may linger: some see a reset, none gets in
-				c := dialRaw(t, e)
-				if _, err := c.Write([]byte(request("late"))); err == nil {
-					if line, err := c.r.ReadString('\n'); err == nil && !strings.Contains(line, "503") {
-						t.Fatalf("answer %q above the limit", line)
-					}
-				}
-				c.Close()
-			}
-			eventually(t, "the refused to be gone", func() bool { return e.Stats().Conns == 10 })
-			late := dialRaw(t, e)
-			late.send([]byte(request("late")))
-			if got := late.expectStatus(503).Header.Get("Retry-After"); got != "7" {
-				t.Errorf("Retry-After: %q", got)
-			}
-			for i, c := range in {
-				if err := c.WriteMessage(websocket.TextMessage, []byte("still")); err != nil {
-					t.Fatalf("established session %d: %v", i, err)
-				}
-				expectMessage(t, c, "still")
-			}
-			in[0].Close()
-			eventually(t, "the place to be free", func() bool { return e.Stats().Sessions == 9 })
-			again := dial(t, e, "again")
-			if err := again.WriteMessage(websocket.TextMessage, []byte("served")); err != nil {
-				t.Fatal(err)
-			}
-			expectMessage(t, again, "served")
-		})
-	}
-}
-
-// With a descriptor table per loop, a connection's descriptor is in its
-// loop's table alone: closing it there ends it, for the peer to see at once.
-func TestPerLoopTables(t *testing.T) {
-	h := &recorder{}
-	e := startEngine(t, Config{Loops: 4, FDTables: PerLoopTables}, h)
-	var conns []*websocket.Conn
-	for i := range 80 {
-		conns = append(conns, dial(t, e, fmt.Sprintf("c%d", i)))
-	}
-	if n := e.Stats().Loops; n != 4 {
-		t.Fatalf("80 connections reached %d of 4 loops", n)
-	}
-	for i := range conns {
-		if err := e.CloseSession(h.id(t, fmt.Sprintf("c%d", i)), session.Kicked); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for _, c := range conns {
-		expectClose(t, c, 4002)
-		_ = c.NetConn().SetReadDeadline(time.Now().Add(patience))
-		if n, err := c.NetConn().Read(make([]byte, 1)); n != 0 || err == nil || strings.Contains(err.Error(), "timeout") {
-			t.Fatalf("the socket did not end: %d %v", n, err)
-		}
-	}
-}
-
-func TestDrain(t *testing.T) {
-	h := &recorder{}
-	e := startEngine(t, Config{Loops: 2}, h)
-	const n = 100
-	var mu sync.Mutex
-	var ends []time.Time
-	var wg sync.WaitGroup
-	for i := range n {
-		c := dial(t, e, fmt.Sprintf("d%d", i))
-		wg.Go(func() {
-			text := expectClose(t, c, 1012)
-			ms, err := strconv.Atoi(strings.TrimPrefix(text, "retry="))
-			if err != nil || ms < 500 || ms > 2500 {
-				t.Errorf("reason %q, want retry=MS", text)
-			}
-			mu.Lock()
-			ends = append(ends, time.Now())
-			mu.Unlock()
-			c.Close()
-		})
-	}
-	pending := dialRaw(t, e) // still in its handshake
-	eventually(t, "it to be accepted", func() bool { return e.Stats().Conns == n+1 })
-	start := time.Now()
-	done := make(chan error, 1)
-	go func() { done <- e.Drain(context.Background(), 2*time.Second) }()
-	eventually(t, "draining to begin", func() bool { return e.draining.Load() })
-	late := dialRaw(t, e)
-	late.send([]byte(request("late")))
-	late.expectStatus(503)
-	pending.send([]byte(request("pending")))
-	pending.expectStatus(101)
-	pending.expectClose(1012)
-	pending.Close()
-	if err := <-done; err != nil {
-		t.Fatal(err)
-	}
-	wg.Wait()
-	var firstHalf int
-	for _, at := range ends {
-		if at.Sub(start) < time.Second {
-			firstHalf++
-		}
-	}
-	if firstHalf < n/4 || firstHalf > n*3/4 {
-		t.Errorf("%d of %d closes came in the first half of the window", firstHalf, n)
-	}
-}
-
-func TestCloseIsSeenAsNodeStopped(t *testing.T) {
-	h := &recorder{}
-	e, err := Start(Config{Addr: "127.0.0.1:0", Incarnation: 1}, h)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := dialRaw(t, e)
-	c.upgrade("x")
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	if err := e.Close(ctx); err != nil {
-		t.Fatal(err)
-	}
-	c.expectEnd()
-	if got := h.waitEnd(t, "x"); got != session.NodeStopped {
-		t.Errorf("ended with %v", got)
-	}
-	if err := e.Send(h.id(t, "x"), Push{Opcode: session.Text}); err == nil {
-		t.Error("a send to a closed engine succeeds")
 	}
 }
 

@@ -94,3 +94,12 @@ func (e *Engine) Stats() Stats {
 	}
 	return s
 }
+
+// Sessions is the number of open sessions now. Any goroutine.
+func (e *Engine) Sessions() int {
+	n := 0
+	for _, l := range e.allLoops() {
+		n += int(l.count.sessions.Load())
+	}
+	return n
+}

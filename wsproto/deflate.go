@@ -1,7 +1,6 @@
 package wsproto
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -9,69 +8,56 @@ import (
 	"github.com/klauspost/compress/flate"
 )
 
-// What a zero DeflaterConfig stands for.
 const (
+	// DefaultDeflateMinSize is where compression starts to pay: 256 B of JSON
+	// become 116 for 3.3 µs, 128 B become 99 for 3.1 µs, and either costs a send
+	// of about 10 µs.
 	DefaultDeflateMinSize = 256
-	DefaultDeflateLevel   = 1
 
-	// maxKeptOutput is the largest output scratch that a coder keeps.
+	// maxKeptOutput is the largest output scratch that is kept.
 	maxKeptOutput = 64 << 10
 )
 
-// DeflaterConfig says what is compressed, and how hard. A zero field is its
-// default.
+// DeflaterConfig says what is compressed. A zero field is its default.
 type DeflaterConfig struct {
 	MinSize int // bytes; shorter messages are sent as they are; default 256
-	Level   int // of flate, 1 (fast) to 9; default 1
 }
 
-// Validate reports every field that is out of range.
+// Validate reports a field that is out of range.
 func (c DeflaterConfig) Validate() error {
-	var errs []error
 	if c.MinSize < 0 {
-		errs = append(errs, fmt.Errorf("deflate min size %d: want at least 1 byte", c.MinSize))
+		return fmt.Errorf("deflate min size %d: want at least 1 byte", c.MinSize)
 	}
-	if c.Level < 0 || c.Level > flate.BestCompression {
-		errs = append(errs, fmt.Errorf("deflate level %d: want 1 to %d", c.Level, flate.BestCompression))
-	}
-	return errors.Join(errs...)
+	return nil
 }
 
 // Deflater makes frames of messages for sessions that negotiated
 // permessage-deflate. No message depends on another one (RFC 7692 section
-// 7.1.1.1, server_no_context_takeover), so one frame serves every such session.
-// Safe for concurrent use; its coders are pooled and an idle process holds
-// none.
-type Deflater struct {
-	minSize int
-	coders  sync.Pool // of *coder
-}
+// 7.1.1.1, server_no_context_takeover), so one frame serves every such
+// session. Safe for concurrent use.
+//
+// It uses flate.StatelessDeflate, whose tables are pooled inside the library:
+// 0.3 MB for each processor that compresses, and none when idle. A flate.Writer of level
+// 1 takes 0.8 MB, of level 5 1.1 MB; on JSON of 128 B to 4 KiB it was as fast (3.0 to
+// 8.7 µs against 3.1 to 8.0) and its output as long within 2 %.
+type Deflater struct{ minSize int }
 
-// coder is a compressor and the output it writes to.
-type coder struct {
-	flate *flate.Writer
-	out   []byte
-}
+// scratch collects compressed output.
+type scratch struct{ bytes []byte }
 
-// Write appends to the output; it makes coder the io.Writer of its own flate.
-func (c *coder) Write(b []byte) (int, error) {
-	c.out = append(c.out, b...)
+func (s *scratch) Write(b []byte) (int, error) {
+	s.bytes = append(s.bytes, b...)
 	return len(b), nil
 }
+
+var scratches = sync.Pool{New: func() any { return new(scratch) }}
 
 // NewDeflater returns a Deflater. cfg must be valid.
 func NewDeflater(cfg DeflaterConfig) *Deflater {
 	if err := cfg.Validate(); err != nil {
 		panic("wsproto: " + err.Error())
 	}
-	level := orDefault(cfg.Level, DefaultDeflateLevel)
-	d := &Deflater{minSize: orDefault(cfg.MinSize, DefaultDeflateMinSize)}
-	d.coders.New = func() any {
-		c := &coder{}
-		c.flate, _ = flate.NewWriter(c, level) // Validate has checked the level
-		return c
-	}
-	return d
+	return &Deflater{minSize: orDefault(cfg.MinSize, DefaultDeflateMinSize)}
 }
 
 // AppendFrame appends one final frame with the message payload to dst:
@@ -81,22 +67,22 @@ func (d *Deflater) AppendFrame(dst []byte, op ws.OpCode, payload []byte) []byte 
 	if len(payload) < d.minSize {
 		return AppendFrame(dst, op, false, payload)
 	}
-	c := d.coders.Get().(*coder)
-	defer func() {
-		if cap(c.out) > maxKeptOutput {
-			c.out = nil
-		}
-		d.coders.Put(c)
-	}()
-	c.out = c.out[:0]
-	c.flate.Reset(c)
-	if _, err := c.flate.Write(payload); err != nil || c.flate.Flush() != nil {
-		return AppendFrame(dst, op, false, payload) // Write above cannot fail
-	}
-	// RFC 7692 section 7.2.1: a flush ends in 00 00 ff ff, which is not sent.
-	deflated := c.out[:len(c.out)-4]
-	if len(deflated) >= len(payload) {
+	s := scratches.Get().(*scratch)
+	defer s.free()
+	err := flate.StatelessDeflate(s, payload, false, nil)
+	// RFC 7692 section 7.2.1: what is flushed ends in 00 00 ff ff, which is
+	// not sent. The error would be one of scratch.Write, which has none.
+	deflated := s.bytes[:max(len(s.bytes)-len(flushTail), 0)]
+	if err != nil || len(deflated) >= len(payload) {
 		return AppendFrame(dst, op, false, payload)
 	}
 	return AppendFrame(dst, op, true, deflated)
+}
+
+func (s *scratch) free() {
+	s.bytes = s.bytes[:0]
+	if cap(s.bytes) > maxKeptOutput {
+		s.bytes = nil
+	}
+	scratches.Put(s)
 }

@@ -2,6 +2,7 @@ package wsproto
 
 import (
 	"encoding/binary"
+	"slices"
 
 	"github.com/gobwas/ws"
 )
@@ -150,8 +151,9 @@ func FrameSize(n int) int {
 // AppendFrame appends one final, unmasked frame, as a server sends it, to
 // dst. rsv1 marks a payload that was deflated. A control payload is at most
 // ws.MaxControlFramePayloadSize bytes, which the caller has seen to. It copies
-// payload and allocates only to grow dst. Safe from any goroutine.
+// payload and allocates once, to grow dst, or not at all. Safe from any goroutine.
 func AppendFrame(dst []byte, op ws.OpCode, rsv1 bool, payload []byte) []byte {
+	dst = slices.Grow(dst, FrameSize(len(payload)))
 	dst = appendHeader(dst, op, rsv1, len(payload))
 	return append(dst, payload...)
 }

@@ -44,6 +44,7 @@ func (u *Upgrader) Parse(head []byte, r *Request) *Refusal {
 		return refusal
 	}
 	refusal = r.parseFields(lines, u.maxHeaders())
+	r.Origin = r.Header("origin")
 	if refusal == nil {
 		refusal = r.parseTarget(target)
 	}

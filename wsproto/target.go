@@ -109,7 +109,7 @@ func equalUnescaped(b []byte, s string) bool {
 }
 
 func unescape(b []byte) string {
-	if bytes.IndexAny(b, "%+") < 0 {
+	if !bytes.ContainsAny(b, "%+") {
 		return string(b)
 	}
 	out := make([]byte, 0, len(b))

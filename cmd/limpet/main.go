@@ -22,6 +22,8 @@ func commands() []*cobra.Command {
 		newPushCommand(),
 		newTailCommand(),
 		newSysctlCommand(),
+		newBenchCommand(),
+		newBenchClientCommand(),
 		newVersionCommand(),
 	}
 }

@@ -19,7 +19,7 @@ func TestServeCommand(t *testing.T) {
 		stderr string
 	}{
 		"starts":        {[]string{"--loops", "3"}, true, 0, "", ""},
-		"fault":         {[]string{"--loops", "many"}, false, exitBadUsage, "", `loops = "many" (flag --loops): want a whole number from 0 to 1024`},
+		"fault":         {[]string{"--loops", "many"}, false, exitBadUsage, "", `loops = "many" (flag --loops): want a whole number from 0 to 256`},
 		"unknown flag":  {[]string{"--lops", "3"}, false, exitBadUsage, "", "unknown flag: --lops; did you mean --loops?"},
 		"argument":      {[]string{"now"}, false, exitBadUsage, "", `unknown command "now" for "limpet serve"`},
 		"print":         {[]string{"--loops", "3", "--print-config"}, false, 0, "loops: 3", ""},

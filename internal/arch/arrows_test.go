@@ -15,9 +15,14 @@ var arrows = map[string][]string{
 	"wsproto":   {"internal/session"},
 	"registry":  {"internal/session"},
 	"bridge":    {"internal/session"},
-	"bench":     {"wsproto", "internal/session"},
+	"bench":     {"bench/load", "bench/probe", "bench/report", "bench/target"},
 	"sysctl":    {},
 	"internal/": {},
+
+	"bench/load":   {},
+	"bench/probe":  {},
+	"bench/target": {"bench/probe"},
+	"bench/report": {"bench/probe", "bench/target"},
 
 	"internal/config":   {"internal/nearest"},
 	"registry/redisdir": {"registry", "internal/session"},

@@ -1,15 +1,11 @@
 package config
 
 import (
-	"flag"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 )
-
-var update = flag.Bool("update", false, "renew the configuration table in README.md")
 
 func printed(t *testing.T, l *Loaded) string {
 	t.Helper()
@@ -102,28 +98,5 @@ func TestTable(t *testing.T) {
 		if v := key.bind(&c); key.Name != "node" && v.set(key.Default) == nil && v.text() != key.Default {
 			t.Errorf("%s: its default is written %q, and printed %q", key.Name, key.Default, v.text())
 		}
-	}
-}
-
-// The table in README.md is the one of this package. `make docs` renews it.
-func TestReadmeTable(t *testing.T) {
-	const name, begin, end = "../../README.md", "<!-- configuration: begin -->\n", "<!-- configuration: end -->\n"
-	readme, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	before, rest, ok := strings.Cut(string(readme), begin)
-	got, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
-		t.Fatalf("%s lacks the marks %q and %q", name, begin, end)
-	}
-	if *update {
-		if err := os.WriteFile(name, []byte(before+begin+Markdown()+end+after), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(Markdown(), got); diff != "" {
-		t.Errorf("README.md is not up to date, run make docs (-want +got):\n%s", diff)
 	}
 }

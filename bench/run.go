@@ -1,0 +1,184 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/limpet-gateway/limpet/bench/load"
+	"github.com/limpet-gateway/limpet/bench/probe"
+	"github.com/limpet-gateway/limpet/bench/report"
+	"github.com/limpet-gateway/limpet/bench/target"
+)
+
+// Progress is told how a run goes. Its methods may be called from several
+// goroutines at once.
+type Progress interface {
+	Line(text string)                      // something worth keeping
+	Sample(server string, s report.Sample) // where things are now
+}
+
+// ErrFaults is returned by Run for a result that is not complete.
+var ErrFaults = errors.New("the run is not complete")
+
+// Run measures each server in turn. The result is never nil and holds what
+// was measured; the error is ErrFaults when that is not all, or what kept the
+// run from starting.
+func Run(ctx context.Context, o Options, progress Progress) (*report.Result, error) {
+	s, ok := Find(o.Scenario)
+	proc := probe.Host()
+	result := &report.Result{
+		Schema: report.Schema, Started: time.Now(), Machine: proc.Machine(), Scenario: o.Scenario, Question: s.Question,
+		Tool:     report.Tool{Version: o.Tool, Go: runtime.Version(), Command: o.Command},
+		Settings: o.settings(), Targets: []*report.Target{},
+	}
+	if !ok {
+		return result, fmt.Errorf("there is no scenario %q", o.Scenario)
+	}
+	if err := o.Validate(); err != nil {
+		return result, err
+	}
+	result.Complete = true
+	for _, name := range append(o.Spawn, o.Targets...) {
+		out := &report.Target{Name: name, Complete: true, Faults: []report.Fault{}, Figures: []report.Figure{}, Errors: map[string]uint64{}}
+		result.Targets = append(result.Targets, out)
+		progress.Line(fmt.Sprintf("%s: %s", name, s.Name))
+		if err := measure(ctx, &o, s, out, progress); err != nil {
+			if !errors.Is(err, errFaults) && ctx.Err() == nil {
+				out.Faults = append(out.Faults, report.Fault{Message: err.Error()})
+			}
+			out.Complete, result.Complete = false, false
+		}
+		for _, f := range out.Faults {
+			progress.Line(fmt.Sprintf("%s: %s", name, f.Message))
+		}
+		if ctx.Err() != nil {
+			result.Interrupted, result.Complete = true, false
+			break
+		}
+	}
+	result.Finished = time.Now()
+	if !result.Complete {
+		return result, ErrFaults
+	}
+	return result, nil
+}
+
+func (o *Options) settings() report.Settings {
+	return report.Settings{
+		Conns: o.Conns, Rate: o.Rate, MsgRate: o.MsgRate, Seconds: o.Duration.Seconds(), Warmup: o.Warmup.Seconds(),
+		Timeout: o.Timeout.Seconds(), Size: o.Size, Seed: o.Seed, Steps: o.Steps, InFlight: o.InFlight,
+		SlowShare: o.SlowShare, Churn: o.Churn, ClientsMin: o.Clients,
+	}
+}
+
+// measure runs the scenario against one server.
+func measure(ctx context.Context, o *Options, s Scenario, out *report.Target, progress Progress) error {
+	server, err := o.start(ctx, out.Name)
+	if err != nil {
+		return err
+	}
+	defer server.Stop()
+	proc := probe.Host()
+	t := &trial{opt: o, server: server, proc: proc, out: out}
+	t.say = func(format string, args ...any) { progress.Line(out.Name + ": " + fmt.Sprintf(format, args...)) }
+	out.URL, out.PID, out.Command = "ws://"+server.Host+server.Path, server.PID, server.Command
+	if err := t.fits(); err != nil {
+		return err
+	}
+	if t.kernelBefore, err = proc.Kernel(); err != nil {
+		return err
+	}
+	// Metrics are read outside of the measured time; a server without them is
+	// measured all the same.
+	if out.Before, err = server.ReadMetrics(ctx); err != nil {
+		out.Client.Why = append(out.Client.Why, err.Error())
+		server.Metrics = ""
+	}
+	t.fleet, err = load.StartFleet(ctx, load.FleetConfig{
+		Command: o.Client, Env: o.Env, Addr: server.Addr, Host: server.Host, Target: server.Path,
+		Seed: o.Seed, Conns: o.Conns, Workers: o.Clients,
+	})
+	if err != nil {
+		return err
+	}
+	defer t.fleet.Close()
+	t.clientBase = t.fleet.Stats().RSS
+	if server.PID != 0 {
+		t.cpuBefore, _ = proc.CPU(server.PID)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	t.rec = startRecorder(server.PID, t.fleet.Stats, func(sample report.Sample) {
+		if err := server.Failure(); err != nil {
+			cancel(err)
+		}
+		progress.Sample(out.Name, sample)
+	})
+	err = s.run(ctx, t)
+	out.Timeline = t.rec.close()
+	t.finish()
+	if gone := server.Failure(); gone != nil {
+		t.fault("see its last words, and dmesg for the kernel's out-of-memory killer", "%v", gone)
+		return errFaults
+	}
+	if errors.Is(err, context.Canceled) && context.Cause(ctx) != nil && !errors.Is(context.Cause(ctx), context.Canceled) {
+		err = context.Cause(ctx)
+	}
+	return err
+}
+
+func (o *Options) start(ctx context.Context, name string) (*target.Server, error) {
+	if strings.Contains(name, "://") {
+		return target.Attach(ctx, name, o.PID, o.Metrics)
+	}
+	sp := o.Spawner
+	sp.MaxConns = o.Conns
+	return sp.Start(ctx, name)
+}
+
+// reserveFiles is what a server needs besides connections.
+const reserveFiles = 50
+
+// fits refuses what the server's descriptor limit cannot hold, before hours
+// are spent on it.
+func (t *trial) fits() error {
+	if t.server.PID == 0 {
+		return nil
+	}
+	t.out.NoFile = t.proc.NoFile(t.server.PID)
+	if t.server.SharesFiles && t.out.NoFile > 0 && uint64(t.opt.Conns+reserveFiles) > t.out.NoFile {
+		t.fault(fmt.Sprintf("ask for --conns %d at most, or raise the limit (ulimit -n) in the shell that starts it", int(t.out.NoFile)-reserveFiles),
+			"%s may open %d files, too few for %d connections", t.server.Name, t.out.NoFile, t.opt.Conns)
+		return errFaults
+	}
+	return nil
+}
+
+// finish fills in what every scenario reports.
+func (t *trial) finish() {
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if after, err := t.server.ReadMetrics(ctx); err == nil {
+		t.out.After = after
+	}
+	t.clientReport()
+	if k, err := t.proc.Kernel(); err == nil {
+		b := t.kernelBefore
+		t.out.Network = report.Network{
+			TimeWait: int64(k.TimeWait) - int64(b.TimeWait), Retransmits: k.Retransmits - b.Retransmits,
+			ListenOverflows: k.ListenOverflows - b.ListenOverflows, ListenDrops: k.ListenDrops - b.ListenDrops,
+			BacklogDrops: k.BacklogDrops - b.BacklogDrops, Resets: k.Resets - b.Resets,
+		}
+	}
+	s := t.fleet.Stats()
+	for kind, n := range s.Failed {
+		t.out.Errors[kind] += n
+	}
+	for kind, n := range s.Closed {
+		t.out.Errors[kind] += n
+	}
+}

@@ -1,0 +1,189 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// leases is an Inboxes for nodes of one test.
+type leases struct {
+	mu    sync.Mutex
+	owner map[int32]uint64
+}
+
+// of returns the view of one incarnation.
+func (l *leases) of(incarnation uint64) Inboxes { return &lease{l, incarnation} }
+
+type lease struct {
+	*leases
+	mine uint64
+}
+
+func (l *lease) Claim(_ context.Context, n int32) (int32, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p := range n {
+		if l.owner[p] == 0 {
+			l.owner[p] = l.mine
+			return p, nil
+		}
+	}
+	return 0, fmt.Errorf("all %d partitions are leased", n)
+}
+
+func (l *lease) Of(_ context.Context, incarnation uint64) (int32, bool, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for p, owner := range l.owner {
+		if owner == incarnation {
+			return p, true, nil
+		}
+	}
+	return 0, false, nil
+}
+
+// kafkaNode is a node on a broker: bus, router and downlink, with a directory
+// in memory.
+type kafkaNode struct {
+	*node
+	router *Router
+	stop   func()
+}
+
+// startNode joins a node. With a nil directory it is one among others that
+// knows nothing of them.
+func startNode(t testing.TB, addr string, incarnation uint64, dir Directory, inboxes Inboxes) *kafkaNode {
+	t.Helper()
+	kafka := Kafka{Brokers: []string{addr}}
+	bus, err := NewKafkaBus(testContext(t), KafkaBusConfig{Kafka: kafka, Inboxes: inboxes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := &kafkaNode{node: newNode()}
+	n.router = newTestRouter(t, RouterConfig{Incarnation: incarnation, Local: n.node, Directory: dir, Bus: bus})
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- bus.Run(ctx, n.router) }()
+	_, stopDownlink := startRouted(t, addr, n.router)
+	var once sync.Once
+	n.stop = func() {
+		once.Do(func() {
+			stopDownlink()
+			cancel()
+			if err := <-ended; err != nil {
+				t.Errorf("bus: %v", err)
+			}
+		})
+	}
+	t.Cleanup(n.stop)
+	return n
+}
+
+func TestKafkaBusBetweenNodes(t *testing.T) {
+	broker := startBroker(t)
+	dir := &wires{users: map[string][]uint64{"a": {1}, "b": {2}, "c": {3}, "ghost": {9}}, groups: map[string][]uint64{"g": {1, 3}}}
+	l := &leases{owner: map[int32]uint64{}}
+	var nodes []*kafkaNode
+	for i := range uint64(3) {
+		n := startNode(t, broker.Addr(), i+1, dir, l.of(i+1))
+		n.online["user:"+string(rune('a'+i))] = true
+		n.online["group:g"] = i != 1
+		nodes = append(nodes, n)
+	}
+	publish(t, broker.Addr(), pushTo(t, "user:a", "1"), pushTo(t, "user:b", "2"), pushTo(t, "user:c", "3"),
+		pushTo(t, "group:g", "4"), pushTo(t, "all", "5"), pushTo(t, "user:ghost", "6"), pushTo(t, "user:nobody", "7"))
+	want := [][]string{
+		{"all=5", "group:g=4", "user:a=1"},
+		{"all=5", "user:b=2"},
+		{"all=5", "group:g=4", "user:c=3"},
+	}
+	offline := func() (n uint64) {
+		for _, node := range nodes {
+			n += node.router.Stats().Offline
+		}
+		return n
+	}
+	eventually(t, "everything is delivered", func() bool {
+		for i, n := range nodes {
+			if len(n.received()) < len(want[i]) {
+				return false
+			}
+		}
+		return offline() >= 2
+	})
+	for i, n := range nodes {
+		got := n.received()
+		slices.Sort(got)
+		if diff := cmp.Diff(want[i], got); diff != "" {
+			t.Errorf("node %d (-want +got):\n%s", i+1, diff)
+		}
+	}
+	if n := offline(); n != 2 {
+		t.Errorf("%d pushes counted as offline, want 2", n)
+	}
+}
+
+// Without a directory and leases every node is given everything.
+func TestKafkaBusWithoutDirectory(t *testing.T) {
+	broker := startBroker(t)
+	one := startNode(t, broker.Addr(), 1, nil, nil)
+	two := startNode(t, broker.Addr(), 2, nil, nil)
+	one.online["user:a"], two.online["user:b"] = true, true
+	publish(t, broker.Addr(), pushTo(t, "user:a", "1"), pushTo(t, "user:b", "2"))
+	eventually(t, "both are delivered", func() bool { return len(one.received()) == 1 && len(two.received()) == 1 })
+}
+
+// order fails the test unless the numbered payloads of each target grow; equal
+// ones count as duplicates.
+func order(t *testing.T, received []string) (different int) {
+	t.Helper()
+	last := map[string]string{}
+	for _, r := range received {
+		target, payload, _ := strings.Cut(r, "=")
+		if payload <= last[target] {
+			t.Fatalf("%s: %s after %s", target, payload, last[target])
+		}
+		last[target] = payload
+		different++
+	}
+	return different
+}
+
+// Nodes come and go while pushes are routed: each push arrives, in the order
+// of its principal, and none twice.
+func TestRebalanceWhileRouting(t *testing.T) {
+	broker := startBroker(t)
+	dir := &wires{users: map[string][]uint64{}}
+	l := &leases{owner: map[int32]uint64{}}
+	owner := startNode(t, broker.Addr(), 1, dir, l.of(1))
+	const users, rounds, each = 10, 4, 25
+	for u := range users {
+		name := fmt.Sprintf("u%d", u)
+		dir.users[name] = []uint64{1}
+		owner.online["user:"+name] = true
+	}
+	sequence := 0
+	for round := range rounds {
+		other := startNode(t, broker.Addr(), uint64(round+2), dir, l.of(uint64(round+2)))
+		for range each {
+			sequence++
+			var records []*kgo.Record
+			for u := range users {
+				records = append(records, pushTo(t, fmt.Sprintf("user:u%d", u), numbered(sequence)))
+			}
+			publish(t, broker.Addr(), records...)
+		}
+		other.stop()
+	}
+	eventually(t, "all pushes are delivered", func() bool { return len(owner.received()) >= users*rounds*each })
+	if n := order(t, owner.received()); n != users*rounds*each {
+		t.Errorf("%d pushes delivered, want %d", n, users*rounds*each)
+	}
+}

@@ -1,0 +1,80 @@
+package registry
+
+import "github.com/limpet-gateway/limpet/internal/session"
+
+// AppendSessions appends the ids of the principal's sessions on this node to
+// dst, newest first.
+func (t *Table) AppendSessions(dst []session.ID, principal []byte) []session.ID {
+	h := t.hash(principal)
+	s := &t.shards[shardOf(h)]
+	s.mu.Lock()
+	for word := s.index.find(&s.arena, h, principal); word != 0; {
+		b := s.arena.block(word)
+		dst = append(dst, session.ID{
+			Incarnation: t.incarnation,
+			Slot:        get(b, offSlot),
+			Generation:  get(b, offGeneration),
+		})
+		word = get(b, offOlder)
+	}
+	s.mu.Unlock()
+	return dst
+}
+
+// AppendEntries is AppendSessions with the epochs.
+func (t *Table) AppendEntries(dst []Session, principal []byte) []Session {
+	h := t.hash(principal)
+	s := &t.shards[shardOf(h)]
+	s.mu.Lock()
+	for word := s.index.find(&s.arena, h, principal); word != 0; {
+		b := s.arena.block(word)
+		dst = append(dst, t.session(b))
+		word = get(b, offOlder)
+	}
+	s.mu.Unlock()
+	return dst
+}
+
+// AppendPrincipal appends the principal of the session at ref to dst.
+func (t *Table) AppendPrincipal(dst []byte, ref Ref) []byte {
+	s, word := t.lock(ref)
+	dst = append(dst, s.arena.name(word, sessionHeader)...)
+	s.mu.Unlock()
+	return dst
+}
+
+// Session returns the session at ref, displaced or not.
+func (t *Table) Session(ref Ref) Session {
+	s, word := t.lock(ref)
+	defer s.mu.Unlock()
+	return t.session(s.arena.block(word))
+}
+
+// Stats counts what is in the table.
+type Stats struct {
+	Sessions    int // displaced ones that have not ended yet included
+	Principals  int // with at least one session that is not displaced
+	Groups      int
+	Memberships int
+}
+
+// Stats adds up the shards one after the other, so the sums are of slightly
+// different moments.
+func (t *Table) Stats() Stats {
+	var sum Stats
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		sum.Sessions += s.sessions
+		sum.Principals += s.principals
+		s.mu.Unlock()
+	}
+	for i := range t.groups {
+		g := &t.groups[i]
+		g.mu.Lock()
+		sum.Groups += g.groups
+		sum.Memberships += g.memberships
+		g.mu.Unlock()
+	}
+	return sum
+}
