@@ -187,34 +187,15 @@ func TestDeflaterAppendFrame(t *testing.T) {
 // inflateFrame reads an unmasked frame with gobwas and the standard library.
 func inflateFrame(t *testing.T, f []byte) []byte {
 	t.Helper()
-	r := bytes.NewReader(f)
-	header, err := ws.ReadHeader(r)
-	if err != nil || int64(r.Len()) != header.Length {
-		t.Fatalf("%v, %d bytes after a header that says %d", err, r.Len(), header.Length)
-	}
-	payload := f[len(f)-r.Len():]
-	if !header.Rsv1() {
+	h, payload := readFrame(t, f)
+	if !h.Rsv1() {
 		return payload
 	}
-	var out bytes.Buffer
-	tail := strings.NewReader("\x00\x00\xff\xff\x01\x00\x00\xff\xff")
-	if _, err := out.ReadFrom(flate.NewReader(&multi{bytes.NewReader(payload), tail})); err != nil {
+	out, err := stdInflate(payload, 1<<20)
+	if err != nil {
 		t.Fatal(err)
 	}
-	return out.Bytes()
-}
-
-// multi is io.MultiReader of two.
-type multi struct {
-	first  *bytes.Reader
-	second *strings.Reader
-}
-
-func (m *multi) Read(b []byte) (int, error) {
-	if m.first.Len() > 0 {
-		return m.first.Read(b)
-	}
-	return m.second.Read(b)
+	return out
 }
 
 // What a session costs while it is idle, after compressed messages went both

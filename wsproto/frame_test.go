@@ -26,11 +26,10 @@ func TestAppendFrame(t *testing.T) {
 				if len(out) != FrameSize(n) {
 					t.Errorf("%d bytes: frame of %d, FrameSize says %d", n, len(out), FrameSize(n))
 				}
-				r := bytes.NewReader(out)
-				f, err := ws.ReadFrame(r)
+				h, got := readFrame(t, out)
 				want := ws.Header{Fin: true, Rsv: ws.Rsv(compressed, false, false), OpCode: op, Length: int64(n)}
-				if err != nil || f.Header != want || !bytes.Equal(f.Payload, payload) || r.Len() != 0 {
-					t.Errorf("%d bytes: %+v, %v, %d bytes left; want %+v", n, f.Header, err, r.Len(), want)
+				if h != want || !bytes.Equal(got, payload) {
+					t.Errorf("%d bytes: %+v and %d bytes, want %+v", n, h, len(got), want)
 				}
 			}
 		}

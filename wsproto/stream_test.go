@@ -139,3 +139,17 @@ func codeOf(t *testing.T, err error) uint16 {
 	}
 	return refused.Code
 }
+
+// readFrame reads the one frame that raw has to be, with gobwas.
+func readFrame(t *testing.T, raw []byte) (ws.Header, []byte) {
+	t.Helper()
+	r := bytes.NewReader(raw)
+	h, err := ws.ReadHeader(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if int64(r.Len()) != h.Length {
+		t.Fatalf("%d bytes of payload, the header says %d", r.Len(), h.Length)
+	}
+	return h, raw[len(raw)-r.Len():]
+}
