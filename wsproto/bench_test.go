@@ -9,8 +9,8 @@ import (
 	"github.com/gobwas/ws"
 )
 
-// What does it cost to receive a message, whole and in pieces? In ns per byte the sizes
-// of one kind of piece have to agree: that is what linear means.
+// What does it cost to receive a message, whole and in pieces? In ns per byte
+// the sizes of one kind of piece have to agree: that is what linear means.
 func BenchmarkFeed(b *testing.B) {
 	nothing := sinkFunc(func(ws.OpCode, []byte) error { return nil })
 	for _, c := range []struct {

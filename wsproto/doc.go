@@ -15,26 +15,28 @@
 //
 // # Threads
 //
-// A Decoder and its Partials belong to one event loop. An Upgrader, a Deflater and the
-// functions are safe from any goroutine. Slices that are handed out are borrowed and
-// say for how long.
+// A Decoder and its Partials belong to one event loop. An Upgrader, a Deflater
+// and the functions are safe from any goroutine. Slices that are handed out
+// are borrowed and say for how long.
 //
 // # Failure
 //
 // An upgrade is refused with a Refusal, an HTTP status and a line that says
-// what to do. Frames are refused with a *ProtocolError, the close code and its reason.
-// Neither repeats bytes of the peer. Both are the end of the connection. Which one it is
-// depends on the stream alone, never on the pieces it came in.
+// what to do. Frames are refused with a *ProtocolError, the close code and its
+// reason. Neither repeats bytes of the peer. Both are the end of the
+// connection. Which one it is depends on the stream alone, never on the pieces
+// it came in.
 //
 // # Where the rules are
 //
 // From gobwas/ws: opcodes and header type, what a frame's first two bytes may
-// say (ws.CheckHeader), unmasking (ws.Cipher). Here, because it is not there or falls
-// short: HTTP framing and its limits (handshake.go, request.go, target.go; ws.Upgrader
-// reads from a blocking stream and bounds neither line nor header count), extension offers
-// (extension.go), lengths in the fewest bytes and size limits (frame.go), text across
-// fragments (utf8.go), close codes above 1011 (close.go), bounded inflating (inflate.go),
-// resumption (decoder.go, partial.go).
+// say (ws.CheckHeader), unmasking (ws.Cipher). Here, because it is not there
+// or falls short: HTTP framing and its limits (handshake.go, request.go,
+// target.go; ws.Upgrader reads from a blocking stream and bounds neither line
+// nor header count), extension offers (extension.go), lengths in the fewest
+// bytes and size limits (frame.go), text across fragments (utf8.go), close
+// codes above 1011 (close.go), bounded inflating (inflate.go), resumption
+// (decoder.go, partial.go).
 //
 // # What it leaves to others
 //

@@ -28,8 +28,9 @@ var singletons = [...]struct{ name, refusal string }{
 }
 
 // Parse reads a request head that RequestEnd has delimited and decides over
-// it. r is valid until head changes. Where several rules are broken, syntax comes before
-// version, path, method and then the rules of RFC 6455, in the order of its section 4.2.1.
+// it. r is valid until head changes. Where several rules are broken, syntax
+// comes before version, path, method and then the rules of RFC 6455, in the
+// order of its section 4.2.1.
 func (u *Upgrader) Parse(head []byte, r *Request) *Refusal {
 	*r = Request{fields: r.fields[:0]}
 	if len(head) > u.maxRequestBytes() {

@@ -21,8 +21,8 @@ const (
 )
 
 // flushTail is what the sender of a message takes away from its end and the
-// receiver puts back, RFC 7692 sections 7.2.1 and 7.2.2: all but the first bits of an empty stored
-// block.
+// receiver puts back, RFC 7692 sections 7.2.1 and 7.2.2: all but the first
+// bits of an empty stored block.
 const flushTail = "\x00\x00\xff\xff"
 
 // inflateTail is appended to every message: the flush, and an empty final

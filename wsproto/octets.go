@@ -86,9 +86,9 @@ func equalFold(b []byte, lower string) bool {
 	return true
 }
 
-// trimOWS cuts optional white space, RFC 9110 section 5.6.3, off both ends. The
-// result is never nil, where bytes.Trim gives nil for all white space: a header without
-// a value is there.
+// trimOWS cuts optional white space, RFC 9110 section 5.6.3, off both ends.
+// The result is never nil, where bytes.Trim gives nil for all white space: a
+// header without a value is there.
 func trimOWS(b []byte) []byte {
 	for len(b) > 0 && (b[0] == ' ' || b[0] == '\t') {
 		b = b[1:]
@@ -124,10 +124,9 @@ func (c *cursor) token() []byte {
 	return token
 }
 
-// element consumes the next token of a list 1#token together with the comma
-// before it; ok is false at the end of the list, and where it is malformed:
-// then something is left. Empty elements are passed over, as RFC 9110 section 5.6.1.2
-// has it.
+// element consumes the next token of a list 1#token, and the comma before it.
+// Empty elements are passed over, RFC 9110 section 5.6.1.2. ok is false at the
+// end of the list, and where the list is malformed: then something is left.
 func (c *cursor) element() (token []byte, ok bool) {
 	rest := *c
 	rest.skipOWS()

@@ -6,8 +6,9 @@ import (
 )
 
 // Request is an upgrade request that Upgrader.Parse accepted, or what it had
-// read of one when it refused it. Everything in it borrows from the head given to Parse. One Request can be
-// parsed into again and again, and then allocates nothing. Not safe for concurrent use.
+// read of one when it refused it. Everything in it borrows from the head given
+// to Parse. The same Request may be given to Parse again and again; then
+// nothing is allocated. Not safe for concurrent use.
 type Request struct {
 	Path     []byte // as sent, percent-encoded
 	RawQuery []byte // as sent, without the question mark

@@ -27,7 +27,16 @@ type Upgrader struct {
 	// client that offers none of them is accepted without one, and decides itself
 	// (RFC 6455 section 4.2.2).
 	Subprotocols []string
-	// Deflate accepts permessage-deflate where it is offered.
+	// Deflate accepts permessage-deflate where it is offered. Measured, it
+	// costs an idle session no memory (TestDeflateCostsNoIdleMemory: less
+	// than a byte), since no window is kept between messages: a processor
+	// that compresses holds 0.29 MB, one that inflates 0.06 MB, and the second
+	// garbage collection after the last message takes both. So memory is no
+	// reason to leave it off. What it does cost is CPU on one of two cores:
+	// 1 KiB of JSON takes 4.2 µs to send and 2.4 µs to receive on top of
+	// 0.1 µs, and has a quarter of the bytes on the wire; a message that goes
+	// to many is compressed once. Messages below the Deflater's minimum are
+	// sent as they are.
 	Deflate bool
 	// MaxRequestBytes of the request line and headers together; 0 is 8 KiB.
 	MaxRequestBytes int
@@ -78,10 +87,11 @@ func (u *Upgrader) maxHeaders() int      { return orDefault(u.MaxHeaders, Defaul
 
 // RequestEnd returns the length of the request head at the start of buf, its
 // empty line included, or 0 while it is not complete; bytes after it belong to
-// the frames. buf is all that has arrived so far. It refuses as early as it can: a head over
-// the limits before the rest of it has come, a peer that speaks TLS or ends its
-// lines in LF at once. A call costs some 10 ns per line in buf, so even a client that sends
-// 8 KiB byte by byte costs less here than in system calls.
+// the frames. buf is all that has arrived so far. It refuses as early as it
+// can: a head over the limits before the rest of it has come, a peer that
+// speaks TLS or ends its lines in LF at once. A call costs some 10 ns per line
+// in buf, so even a client that sends 8 KiB byte by byte costs less here than
+// in system calls.
 func (u *Upgrader) RequestEnd(buf []byte) (int, *Refusal) {
 	if len(buf) == 0 {
 		return 0, nil
@@ -127,9 +137,9 @@ func leadingEmptyLine(b []byte) int {
 
 func mayBeEmptyLine(b []byte) bool { return b[0] == '\r' && (len(b) == 1 || b[1] == '\n') }
 
-// Accept appends the 101 response (RFC 6455 section 4.2.2) for a request
-// that Parse accepted, and returns what was agreed. It needs nothing of the
-// request afterwards: where authentication takes its time, the response can be made
+// Accept appends the 101 response (RFC 6455 section 4.2.2) for a request that
+// Parse accepted, and returns what was agreed. It needs nothing of the request
+// afterwards: where authentication takes its time, the response can be made
 // now and sent later.
 func (u *Upgrader) Accept(dst []byte, r *Request) ([]byte, Handshake) {
 	dst = append(dst, "HTTP/1.1 101 Switching Protocols\r\n"+
