@@ -62,9 +62,9 @@ func (n *node) received() []string {
 	return append([]string(nil), n.got...)
 }
 
-func startDownlink(t testing.TB, addr string, local Local) (d *Downlink, stop func()) {
+func startDownlink(t testing.TB, b *testBroker, local Local) (d *Downlink, stop func()) {
 	t.Helper()
-	return startRouted(t, addr, newTestRouter(t, RouterConfig{Local: local}))
+	return startRouted(t, b, newTestRouter(t, RouterConfig{Local: local}))
 }
 
 func newTestRouter(t testing.TB, cfg RouterConfig) *Router {
@@ -77,9 +77,9 @@ func newTestRouter(t testing.TB, cfg RouterConfig) *Router {
 }
 
 // startRouted runs a downlink until the test ends, or stop is called.
-func startRouted(t testing.TB, addr string, r *Router) (d *Downlink, stop func()) {
+func startRouted(t testing.TB, b *testBroker, r *Router) (d *Downlink, stop func()) {
 	t.Helper()
-	d, err := NewDownlink(DownlinkConfig{Kafka: Kafka{Brokers: []string{addr}}, Router: r})
+	d, err := NewDownlink(DownlinkConfig{Kafka: b.kafka(), Topics: b.topics, Router: r})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -99,10 +99,10 @@ func startRouted(t testing.TB, addr string, r *Router) (d *Downlink, stop func()
 	return d, stop
 }
 
-// publish writes records and waits until they are acknowledged.
-func publish(t testing.TB, addr string, records ...*kgo.Record) {
+// publish writes records to the downlink and waits until they are acknowledged.
+func publish(t testing.TB, b *testBroker, records ...*kgo.Record) {
 	t.Helper()
-	client, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MetadataMinAge(100*time.Millisecond))
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.addr), kgo.DefaultProduceTopicAlways(), kgo.DefaultProduceTopic(b.topics.Downlink), kgo.MetadataMinAge(100*time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,22 +119,22 @@ func pushTo(t testing.TB, target, payload string) *kgo.Record {
 		t.Fatal(err)
 	}
 	p := Push{To: to, Opcode: session.Text, Payload: []byte(payload)}
-	return p.Record("limpet.downlink", time.Now())
+	return p.Record("", time.Now())
 }
 
 func TestDownlinkDelivers(t *testing.T) {
 	broker := startBroker(t)
 	id := session.ID{Incarnation: 7, Slot: 3, Generation: 2}
 	local := newNode("user:dev1", "session:"+id.String())
-	d, _ := startDownlink(t, broker.Addr(), local)
+	d, _ := startDownlink(t, broker, local)
 	expired := pushTo(t, "user:dev1", "late")
 	expired.Timestamp = time.Now().Add(-time.Minute)
 	expired.Headers = append(expired.Headers, kgo.RecordHeader{Key: HeaderTTL, Value: []byte("1000")})
-	publish(t, broker.Addr(),
+	publish(t, broker,
 		pushTo(t, "user:dev1", "one"), pushTo(t, "user:dev1", "two"),
 		pushTo(t, "session:"+id.String(), "three"), pushTo(t, "all", "four"),
 		pushTo(t, "user:nobody", "x"), expired,
-		&kgo.Record{Topic: "limpet.downlink", Value: []byte("no target")},
+		&kgo.Record{Value: []byte("no target")},
 	)
 	eventually(t, "all records are consumed", func() bool { return d.Stats().Records == 7 })
 	if diff := cmp.Diff(DownlinkStats{Records: 7, Malformed: 1}, d.Stats()); diff != "" {
@@ -160,17 +160,17 @@ func TestDownlinkContinuesAfterRestart(t *testing.T) {
 	local := newNode("user:dev1")
 	var want []string
 	for round := range 3 {
-		_, stop := startDownlink(t, broker.Addr(), local)
+		_, stop := startDownlink(t, broker, local)
 		if round == 0 {
-			publish(t, broker.Addr(), pushTo(t, "user:dev1", "first"))
+			publish(t, broker, pushTo(t, "user:dev1", "first"))
 			want = append(want, "user:dev1=first")
 		}
 		eventually(t, fmt.Sprintf("round %d", round), func() bool { return len(local.received()) == len(want) })
 		stop()
-		publish(t, broker.Addr(), pushTo(t, "user:dev1", fmt.Sprint("while away ", round)))
+		publish(t, broker, pushTo(t, "user:dev1", fmt.Sprint("while away ", round)))
 		want = append(want, fmt.Sprint("user:dev1=while away ", round))
 	}
-	_, stop := startDownlink(t, broker.Addr(), local)
+	_, stop := startDownlink(t, broker, local)
 	eventually(t, "the last", func() bool { return len(local.received()) == len(want) })
 	stop()
 	if diff := cmp.Diff(want, local.received()); diff != "" {
@@ -182,8 +182,8 @@ func TestDownlinkWaitsForRoom(t *testing.T) {
 	broker := startBroker(t)
 	local := newNode("user:dev1")
 	local.full = 5
-	d, _ := startDownlink(t, broker.Addr(), local)
-	publish(t, broker.Addr(), pushTo(t, "user:dev1", "patient"))
+	d, _ := startDownlink(t, broker, local)
+	publish(t, broker, pushTo(t, "user:dev1", "patient"))
 	eventually(t, "the push is delivered", func() bool { return len(local.received()) == 1 })
 	if s := d.cfg.Router.Stats(); s.Full != 0 || s.Delivered != 1 {
 		t.Errorf("stats %+v, want one delivered", s)
@@ -193,7 +193,7 @@ func TestDownlinkWaitsForRoom(t *testing.T) {
 	local.mu.Lock()
 	local.full = 1
 	local.mu.Unlock()
-	publish(t, broker.Addr(), low)
+	publish(t, broker, low)
 	eventually(t, "the low push is counted", func() bool { return d.cfg.Router.Stats().Full == 1 })
 }
 

@@ -30,8 +30,9 @@ type item struct {
 	class    int8   // of buf; -1 when it is not pooled
 	seq      uint64 // order in its worker
 	worker   *worker
-	err      error // why it failed last
-	alone    bool  // was sent with nothing else in its batch
+	err      error  // why it failed last
+	purges   uint32 // Uplink.purges when it was produced
+	alone    bool   // was sent with nothing else in its batch
 }
 
 const maxHeaders = 6
@@ -105,6 +106,6 @@ func (it *item) free() {
 	it.record = kgo.Record{}
 	it.headers = [maxHeaders]kgo.RecordHeader{}
 	it.buf = it.buf[:0]
-	it.session, it.seq, it.worker, it.err, it.alone = session.ID{}, 0, nil, nil, false
+	it.session, it.seq, it.worker, it.err, it.purges, it.alone = session.ID{}, 0, nil, nil, 0, false
 	itemPools[it.class].Put(it)
 }

@@ -59,10 +59,9 @@ type kafkaNode struct {
 
 // startNode joins a node. With a nil directory it is one among others that
 // knows nothing of them.
-func startNode(t testing.TB, addr string, incarnation uint64, dir Directory, inboxes Inboxes) *kafkaNode {
+func startNode(t testing.TB, b *testBroker, incarnation uint64, dir Directory, inboxes Inboxes) *kafkaNode {
 	t.Helper()
-	kafka := Kafka{Brokers: []string{addr}}
-	bus, err := NewKafkaBus(testContext(t), KafkaBusConfig{Kafka: kafka, Inboxes: inboxes})
+	bus, err := NewKafkaBus(testContext(t), KafkaBusConfig{Kafka: b.kafka(), Topics: b.topics, Inboxes: inboxes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -71,7 +70,7 @@ func startNode(t testing.TB, addr string, incarnation uint64, dir Directory, inb
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- bus.Run(ctx, n.router) }()
-	_, stopDownlink := startRouted(t, addr, n.router)
+	_, stopDownlink := startRouted(t, b, n.router)
 	var once sync.Once
 	n.stop = func() {
 		once.Do(func() {
@@ -92,12 +91,12 @@ func TestKafkaBusBetweenNodes(t *testing.T) {
 	l := &leases{owner: map[int32]uint64{}}
 	var nodes []*kafkaNode
 	for i := range uint64(3) {
-		n := startNode(t, broker.Addr(), i+1, dir, l.of(i+1))
+		n := startNode(t, broker, i+1, dir, l.of(i+1))
 		n.online["user:"+string(rune('a'+i))] = true
 		n.online["group:g"] = i != 1
 		nodes = append(nodes, n)
 	}
-	publish(t, broker.Addr(), pushTo(t, "user:a", "1"), pushTo(t, "user:b", "2"), pushTo(t, "user:c", "3"),
+	publish(t, broker, pushTo(t, "user:a", "1"), pushTo(t, "user:b", "2"), pushTo(t, "user:c", "3"),
 		pushTo(t, "group:g", "4"), pushTo(t, "all", "5"), pushTo(t, "user:ghost", "6"), pushTo(t, "user:nobody", "7"))
 	want := [][]string{
 		{"all=5", "group:g=4", "user:a=1"},
@@ -133,10 +132,10 @@ func TestKafkaBusBetweenNodes(t *testing.T) {
 // Without a directory and leases every node is given everything.
 func TestKafkaBusWithoutDirectory(t *testing.T) {
 	broker := startBroker(t)
-	one := startNode(t, broker.Addr(), 1, nil, nil)
-	two := startNode(t, broker.Addr(), 2, nil, nil)
+	one := startNode(t, broker, 1, nil, nil)
+	two := startNode(t, broker, 2, nil, nil)
 	one.online["user:a"], two.online["user:b"] = true, true
-	publish(t, broker.Addr(), pushTo(t, "user:a", "1"), pushTo(t, "user:b", "2"))
+	publish(t, broker, pushTo(t, "user:a", "1"), pushTo(t, "user:b", "2"))
 	eventually(t, "both are delivered", func() bool { return len(one.received()) == 1 && len(two.received()) == 1 })
 }
 
@@ -162,7 +161,7 @@ func TestRebalanceWhileRouting(t *testing.T) {
 	broker := startBroker(t)
 	dir := &wires{users: map[string][]uint64{}}
 	l := &leases{owner: map[int32]uint64{}}
-	owner := startNode(t, broker.Addr(), 1, dir, l.of(1))
+	owner := startNode(t, broker, 1, dir, l.of(1))
 	const users, rounds, each = 10, 4, 25
 	for u := range users {
 		name := fmt.Sprintf("u%d", u)
@@ -171,14 +170,14 @@ func TestRebalanceWhileRouting(t *testing.T) {
 	}
 	sequence := 0
 	for round := range rounds {
-		other := startNode(t, broker.Addr(), uint64(round+2), dir, l.of(uint64(round+2)))
+		other := startNode(t, broker, uint64(round+2), dir, l.of(uint64(round+2)))
 		for range each {
 			sequence++
 			var records []*kgo.Record
 			for u := range users {
 				records = append(records, pushTo(t, fmt.Sprintf("user:u%d", u), numbered(sequence)))
 			}
-			publish(t, broker.Addr(), records...)
+			publish(t, broker, records...)
 		}
 		other.stop()
 	}

@@ -3,11 +3,14 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/limpet-gateway/limpet/bridge/embedded"
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 )
@@ -24,16 +27,69 @@ func testContext(t testing.TB) context.Context {
 	return ctx
 }
 
-// startBroker returns an embedded broker with all topics.
-func startBroker(t testing.TB) *embedded.Broker {
+// testBroker is a broker with topics for one test.
+type testBroker struct {
+	addr    string
+	topics  Topics
+	cluster cluster // nil for a real Kafka
+}
+
+// realKafka names a broker, host:port, that the tests use in place of the
+// embedded one, apart from those that need its faults.
+const realKafka = "LIMPET_TEST_KAFKA"
+
+// startBroker returns a broker with all topics: a real Kafka if the
+// environment names one. Topics are the test's own.
+func startBroker(t testing.TB) *testBroker {
+	t.Helper()
+	addr := os.Getenv(realKafka)
+	if addr == "" {
+		return startEmbedded(t)
+	}
+	b := &testBroker{addr: addr, topics: NewTopics(fmt.Sprintf("t%08x.", rand.Uint32()))}
+	client, err := Kafka{Brokers: []string{addr}}.newClient()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	specs := b.topics.Specs(4, 8)
+	if err := EnsureTopics(testContext(t), client, specs); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { deleteTopics(t, addr, specs) })
+	return b
+}
+
+// deleteTopics keeps a real broker from filling up with the topics of tests.
+func deleteTopics(t testing.TB, addr string, specs []TopicSpec) {
+	client, err := Kafka{Brokers: []string{addr}}.newClient()
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	defer client.Close()
+	var names []string
+	for _, s := range specs {
+		names = append(names, s.Name)
+	}
+	if _, err := kadm.NewClient(client).DeleteTopics(testContext(t), names...); err != nil {
+		t.Error(err)
+	}
+}
+
+// startEmbedded returns an embedded broker with all topics, whose faults can be
+// chosen.
+func startEmbedded(t testing.TB) *testBroker {
 	t.Helper()
 	b, err := embedded.Start(embedded.Config{Topics: embeddedTopics(4, 8)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(b.Close)
-	return b
+	return &testBroker{b.Addr(), NewTopics(DefaultTopicPrefix), b.Cluster()}
 }
+
+func (b *testBroker) kafka() Kafka { return Kafka{Brokers: []string{b.addr}} }
 
 func embeddedTopics(partitions, inbox int32) []embedded.Topic {
 	var topics []embedded.Topic
@@ -43,8 +99,13 @@ func embeddedTopics(partitions, inbox int32) []embedded.Topic {
 	return topics
 }
 
-func startUplink(t testing.TB, cfg UplinkConfig) *Uplink {
+// startUplink starts an uplink on b; cfg is the rest of its configuration.
+func startUplink(t testing.TB, b *testBroker, cfg UplinkConfig) *Uplink {
 	t.Helper()
+	cfg.Kafka = b.kafka()
+	if cfg.Topics == (Topics{}) {
+		cfg.Topics = b.topics
+	}
 	u, err := NewUplink(testContext(t), cfg)
 	if err != nil {
 		t.Fatal(err)

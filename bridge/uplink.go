@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -72,6 +71,11 @@ type Uplink struct {
 	stop    chan struct{}
 	running sync.WaitGroup
 
+	// gate is held for reading by workers that produce, for writing by one that
+	// purges topics; purges counts those.
+	gate   sync.RWMutex
+	purges atomic.Uint32
+
 	// settled is closed, and replaced, when nothing is outstanding; waiters
 	// says that somebody wants to know.
 	settledMu sync.Mutex
@@ -80,7 +84,7 @@ type Uplink struct {
 }
 
 // NewUplink connects to Kafka, sees to it that the topics exist, and starts the
-// workers. It fails when Kafka does not answer within 15 s.
+// workers. It fails when Kafka cannot be reached, after 15 s at most.
 func NewUplink(ctx context.Context, cfg UplinkConfig) (*Uplink, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -272,19 +276,45 @@ func settleTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec, ke
 }
 
 // restoreTopics creates the topics again if one of items failed because its
-// topic is gone.
-func (u *Uplink) restoreTopics(items []*item) {
-	gone := slices.ContainsFunc(items, func(it *item) bool {
-		return errors.Is(it.err, kerr.UnknownTopicOrPartition) || errors.Is(it.err, kerr.UnknownTopicID)
-	})
-	if !gone || u.cfg.KeepTopics {
-		return
+// topic is gone. One that was deleted and made again has another id; the client
+// sticks to the old one until the topic is purged, which fails what it still
+// has for it: the workers produce that again. It returns false when the uplink
+// stops.
+func (u *Uplink) restoreTopics(items []*item) bool {
+	replaced := map[string]bool{}
+	gone := false
+	for _, it := range items {
+		if errors.Is(it.err, kerr.UnknownTopicID) && it.purges == u.purges.Load() {
+			replaced[it.record.Topic] = true
+		}
+		gone = gone || errors.Is(it.err, kerr.UnknownTopicOrPartition)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), requestTimeoutOverhead+u.cfg.ProduceTimeout)
-	defer cancel()
-	if err := EnsureTopics(ctx, u.client, u.cfg.Topics.Specs(u.cfg.Partitions, u.cfg.InboxPartitions)); err != nil {
-		u.cfg.Kafka.logger().Error("a topic is gone and cannot be created", "error", err)
+	if gone && !u.cfg.KeepTopics {
+		ctx, cancel := context.WithTimeout(context.Background(), requestTimeoutOverhead+u.cfg.ProduceTimeout)
+		defer cancel()
+		if err := EnsureTopics(ctx, u.client, u.cfg.Topics.Specs(u.cfg.Partitions, u.cfg.InboxPartitions)); err != nil {
+			u.cfg.Kafka.logger().Error("a topic is gone and cannot be created", "error", err)
+		}
 	}
+	return len(replaced) == 0 || u.purge(replaced)
+}
+
+// purge makes the client forget what it knows of topics, while no worker
+// produces: so what fails by it is known to have failed before anything newer
+// is produced. It returns false when the uplink stops.
+func (u *Uplink) purge(topics map[string]bool) bool {
+	u.gate.Lock()
+	defer u.gate.Unlock()
+	u.purges.Add(1)
+	for topic := range topics {
+		u.client.PurgeTopicsFromProducing(topic)
+	}
+	for _, w := range u.workers {
+		if !w.quiet() {
+			return false
+		}
+	}
+	return true
 }
 
 const (

@@ -14,7 +14,7 @@ import (
 
 func TestUplinkRecord(t *testing.T) {
 	broker := startBroker(t)
-	u := startUplink(t, UplinkConfig{Kafka: Kafka{Brokers: []string{broker.Addr()}}, Node: "n1"})
+	u := startUplink(t, broker, UplinkConfig{Node: "n1"})
 	m := message("dev1", "hello", session.Medium)
 	m.Opcode = session.Binary
 	if v := u.Accept(m); v != Accepted {
@@ -25,7 +25,7 @@ func TestUplinkRecord(t *testing.T) {
 	if err := u.Flush(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	r := consume(t, broker.Addr(), "limpet.uplink", 1)[0]
+	r := consume(t, broker.addr, broker.topics.Uplink, 1)[0]
 	got := map[string]string{"key": string(r.Key), "value": string(r.Value)}
 	for _, h := range r.Headers {
 		got[h.Key] = string(h.Value)
@@ -49,7 +49,7 @@ func TestUplinkRecord(t *testing.T) {
 func TestUplinkKeepsOrderPerPrincipal(t *testing.T) {
 	const loops, principals, each = 4, 25, 200
 	broker := startBroker(t)
-	u := startUplink(t, UplinkConfig{Kafka: Kafka{Brokers: []string{broker.Addr()}}, Workers: 3})
+	u := startUplink(t, broker, UplinkConfig{Workers: 3})
 	var wg sync.WaitGroup
 	for loop := range loops {
 		wg.Go(func() {
@@ -69,7 +69,7 @@ func TestUplinkKeepsOrderPerPrincipal(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := map[string]int{}
-	for _, r := range consume(t, broker.Addr(), "limpet.uplink", loops*principals*each) {
+	for _, r := range consume(t, broker.addr, broker.topics.Uplink, loops*principals*each) {
 		key := string(r.Key)
 		if want := numbered(next[key]); string(r.Value) != want {
 			t.Fatalf("%s: got %s, want %s", key, r.Value, want)
@@ -104,12 +104,12 @@ func stall(t testing.TB, c cluster) (resume func()) {
 }
 
 func TestUplinkVerdictsByPriority(t *testing.T) {
-	broker := startBroker(t)
-	u := startUplink(t, UplinkConfig{
-		Kafka: Kafka{Brokers: []string{broker.Addr()}}, Workers: 1,
+	broker := startEmbedded(t)
+	u := startUplink(t, broker, UplinkConfig{
+		Workers:       1,
 		BufferedBytes: 1 << 20, MaxMessageBytes: 1024,
 	})
-	resume := stall(t, broker.Cluster())
+	resume := stall(t, broker.cluster)
 	sessionN := func(n int, p session.Priority, payload string) Message {
 		m := message(fmt.Sprintf("dev%d", n), payload, p)
 		m.Session.Slot = uint32(n)
@@ -165,7 +165,7 @@ func TestUplinkVerdictsByPriority(t *testing.T) {
 		t.Fatal(err)
 	}
 	var held []string
-	records := consume(t, broker.Addr(), "limpet.uplink", low+queued+high)
+	records := consume(t, broker.addr, broker.topics.Uplink, low+queued+high)
 	for _, r := range records {
 		if string(r.Key) == fmt.Sprintf("dev%d", last) {
 			held = append(held, string(r.Value))
@@ -178,12 +178,12 @@ func TestUplinkVerdictsByPriority(t *testing.T) {
 
 // A held value never arrives after a newer message of its session.
 func TestUplinkHeldValueGoesBeforeNewerHigh(t *testing.T) {
-	broker := startBroker(t)
-	u := startUplink(t, UplinkConfig{
-		Kafka: Kafka{Brokers: []string{broker.Addr()}}, Workers: 1,
+	broker := startEmbedded(t)
+	u := startUplink(t, broker, UplinkConfig{
+		Workers:       1,
 		BufferedBytes: 1 << 20, MaxMessageBytes: 1024,
 	})
-	resume := stall(t, broker.Cluster())
+	resume := stall(t, broker.cluster)
 	for n := 0; u.Stats().HeldValues == 0; n++ {
 		u.Accept(message("dev", "m"+numbered(n), session.Medium))
 	}
@@ -195,7 +195,7 @@ func TestUplinkHeldValueGoesBeforeNewerHigh(t *testing.T) {
 	if err := u.Close(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	records := consume(t, broker.Addr(), "limpet.uplink", int(u.Stats().Acked))
+	records := consume(t, broker.addr, broker.topics.Uplink, int(u.Stats().Acked))
 	n := len(records)
 	if a, b := string(records[n-2].Value), string(records[n-1].Value); a != "m-last" || b != "high" {
 		t.Errorf("the last two are %q, %q; want m-last, high", a, b)
@@ -204,7 +204,7 @@ func TestUplinkHeldValueGoesBeforeNewerHigh(t *testing.T) {
 
 func TestUplinkRefusesWhatIsTooLarge(t *testing.T) {
 	broker := startBroker(t)
-	u := startUplink(t, UplinkConfig{Kafka: Kafka{Brokers: []string{broker.Addr()}}, MaxMessageBytes: 10})
+	u := startUplink(t, broker, UplinkConfig{MaxMessageBytes: 10})
 	for p, want := range map[session.Priority]Verdict{session.High: Refused, session.Medium: Dropped, session.Low: Dropped} {
 		if v := u.Accept(message("d", strings.Repeat("x", 11), p)); v != want {
 			t.Errorf("%v: %v, want %v", p, v, want)
@@ -219,9 +219,9 @@ func TestUplinkRefusesWhatIsTooLarge(t *testing.T) {
 }
 
 func TestUplinkCloseReportsWhatIsLeft(t *testing.T) {
-	broker := startBroker(t)
-	u := startUplink(t, UplinkConfig{Kafka: Kafka{Brokers: []string{broker.Addr()}}})
-	stall(t, broker.Cluster())
+	broker := startEmbedded(t)
+	u := startUplink(t, broker, UplinkConfig{})
+	stall(t, broker.cluster)
 	u.Accept(message("d", "x", session.High))
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -237,18 +237,18 @@ func TestUplinkCloseReportsWhatIsLeft(t *testing.T) {
 }
 
 func TestUplinkCreatesTopicsUnlessTold(t *testing.T) {
-	broker := startBroker(t)
-	cfg := UplinkConfig{Kafka: Kafka{Brokers: []string{broker.Addr()}}, Topics: NewTopics("other."), Partitions: 3, KeepTopics: true}
+	broker := startEmbedded(t)
+	cfg := UplinkConfig{Kafka: broker.kafka(), Topics: NewTopics("other."), Partitions: 3, KeepTopics: true}
 	if _, err := NewUplink(testContext(t), cfg); !errors.Is(err, ErrTopicsMissing) || !strings.Contains(err.Error(), "other.uplink") {
 		t.Fatalf("with KeepTopics: %v, want ErrTopicsMissing that names the topic", err)
 	}
 	cfg.KeepTopics = false
-	startUplink(t, cfg)
-	if n := len(broker.Cluster().PartitionInfos("other.uplink")); n != 3 {
+	startUplink(t, broker, cfg)
+	if n := len(broker.cluster.PartitionInfos("other.uplink")); n != 3 {
 		t.Errorf("%d partitions, want 3", n)
 	}
 	cfg.KeepTopics = true
-	startUplink(t, cfg)
+	startUplink(t, broker, cfg)
 }
 
 func TestUplinkConfigReportsEveryFault(t *testing.T) {
@@ -262,7 +262,7 @@ func TestUplinkConfigReportsEveryFault(t *testing.T) {
 
 func TestAcceptDoesNotAllocate(t *testing.T) {
 	broker := startBroker(t)
-	u := startUplink(t, UplinkConfig{Kafka: Kafka{Brokers: []string{broker.Addr()}}})
+	u := startUplink(t, broker, UplinkConfig{})
 	m := message("device-0001", strings.Repeat("x", 128), session.High)
 	// The workers' own allocations are counted too, since AllocsPerRun counts
 	// the process's: with them parked what remains is Accept's.
@@ -294,7 +294,7 @@ func TestItemClasses(t *testing.T) {
 
 func BenchmarkAccept(b *testing.B) {
 	broker := startBroker(b)
-	u := startUplink(b, UplinkConfig{Kafka: Kafka{Brokers: []string{broker.Addr()}}})
+	u := startUplink(b, broker, UplinkConfig{})
 	messages := make([]Message, 256)
 	for i := range messages {
 		messages[i] = message(fmt.Sprintf("device-%04d", i), strings.Repeat("x", 128), session.High)

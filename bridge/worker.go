@@ -25,11 +25,13 @@ const (
 
 // worker takes the messages of the principals that hash to it to the client.
 //
-// Non-obvious invariant: an item's seq grows in the order of acceptance. When
-// Kafka fails a record for a reason that the client does not retry, the worker
-// stops taking from the queue until everything in flight has been answered,
-// produces the failed ones again in the order of seq, and only then goes on:
-// so retrying does not change the order of a principal's messages.
+// Non-obvious: an item's seq grows in the order of acceptance. When Kafka fails
+// a record for a reason that the client does not retry, the worker stops taking
+// from the queue until everything in flight has been answered, produces the
+// failed ones again in the order of seq, and only then goes on. What the client
+// was given between the failure and its call-back may still overtake; failures
+// that the client retries, which are all that a healthy cluster shows, change
+// no order.
 type worker struct {
 	// Fixed at construction.
 	u    *Uplink
@@ -156,12 +158,11 @@ func (w *worker) run() {
 			continue
 		}
 		var holding bool
-		batch, holding = w.take(batch[:0])
-		for i, it := range batch {
-			w.produce(it)
-			batch[i] = nil
+		if len(batch) == 0 {
+			batch, holding = w.take(batch)
 		}
 		if len(batch) > 0 {
+			batch = w.produceAll(batch)
 			continue
 		}
 		var again <-chan time.Time
@@ -206,8 +207,24 @@ func (w *worker) take(batch []*item) (_ []*item, holding bool) {
 	return batch, len(w.held) > 0
 }
 
+// produceAll hands batch to the client and returns it empty, or as it is when
+// older items have failed meanwhile: those go first.
+func (w *worker) produceAll(batch []*item) []*item {
+	w.u.gate.RLock()
+	defer w.u.gate.RUnlock()
+	if w.failing.Load() {
+		return batch
+	}
+	for _, it := range batch {
+		w.produce(it)
+	}
+	clear(batch)
+	return batch[:0]
+}
+
+// produce hands one item to the client, inside the gate.
 func (w *worker) produce(it *item) {
-	it.err = nil
+	it.err, it.purges = nil, w.u.purges.Load()
 	w.inflight.Add(1)
 	w.u.client.TryProduce(it.Context, &it.record, w.u.promise)
 }
@@ -268,7 +285,23 @@ func (w *worker) repair() bool {
 	case <-w.u.stop:
 		return false
 	}
-	w.u.restoreTopics(items)
+	if !w.u.restoreTopics(items) {
+		return false
+	}
+	if !w.produceAgain(items) || !w.quiet() {
+		return false
+	}
+	if !w.failing.Load() {
+		w.pause = 0
+	}
+	return true
+}
+
+// produceAgain hands failed items to the client. It returns false when the
+// uplink stops.
+func (w *worker) produceAgain(items []*item) bool {
+	w.u.gate.RLock()
+	defer w.u.gate.RUnlock()
 	for _, it := range items {
 		w.u.count.retried.Add(1)
 		// A batch that was too large may have been so because of one record in
@@ -282,21 +315,15 @@ func (w *worker) repair() bool {
 			return false
 		}
 	}
-	if !w.quiet() {
-		return false
-	}
-	if !w.failing.Load() {
-		w.pause = 0
-	}
 	return true
 }
 
-// quiet waits until everything that the client has is answered. It returns
-// false when the uplink stops.
+// quiet waits until everything that the client has of w is answered. It returns
+// false when the uplink stops. Another worker may call it too, so it leaves
+// w.wake alone.
 func (w *worker) quiet() bool {
 	for w.inflight.Load() > 0 {
 		select {
-		case <-w.wake:
 		case <-time.After(quietPoll):
 		case <-w.u.stop:
 			return false
@@ -305,6 +332,5 @@ func (w *worker) quiet() bool {
 	return true
 }
 
-// quietPoll is how often a worker in repair looks whether the client has
-// answered everything.
+// quietPoll is how often quiet looks.
 const quietPoll = 2 * time.Millisecond
