@@ -89,6 +89,7 @@ fuzz: ## run every fuzz target for FUZZTIME (20s) each
 .PHONY: docs
 docs: ## renew the tables in README.md that are made from code
 	$(GO) test ./cmd/limpet -run TestReadmeTables -update
+	$(GO) test ./sysctl -run TestReadmeSection -update
 
 .PHONY: clean
 clean: ## remove what build made

@@ -201,7 +201,7 @@ func TestReadmeSection(t *testing.T) {
 		return
 	}
 	if diff := cmp.Diff(string(want), string(have)); diff != "" {
-		t.Errorf("the tuning section is not the table's; go test ./sysctl -update writes it (-want +got):\n%s", diff)
+		t.Errorf("the tuning section is not the table's, run make docs (-want +got):\n%s", diff)
 	}
 }
 
