@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/gobwas/ws"
@@ -181,6 +182,28 @@ func TestDeflaterAppendFrame(t *testing.T) {
 				t.Errorf("inflates to %d bytes, want the %d that were sent", len(got), len(c.payload))
 			}
 		})
+	}
+}
+
+// Loops and the tasks that encode for all of them share one Deflater.
+func TestDeflaterIsSharedByGoroutines(t *testing.T) {
+	z := NewDeflater(DeflaterConfig{MinSize: 1})
+	var frames [4][50][]byte
+	var wg sync.WaitGroup
+	for g := range frames {
+		wg.Go(func() {
+			for i := range frames[g] {
+				frames[g][i] = z.AppendFrame(nil, ws.OpText, sampleJSON(500+700*g))
+			}
+		})
+	}
+	wg.Wait()
+	for g := range frames {
+		for _, f := range frames[g] {
+			if got := inflateFrame(t, f); !bytes.Equal(got, sampleJSON(500+700*g)) {
+				t.Fatalf("goroutine %d: %d bytes came out as %d others", g, 500+700*g, len(got))
+			}
+		}
 	}
 }
 
