@@ -19,11 +19,12 @@ func main() { os.Exit(execute(newRootCommand(), os.Stderr)) }
 // commands lists every subcommand, in the order of the help text.
 func commands() []*cobra.Command {
 	return []*cobra.Command{
+		newServeCommand(serve),
 		newPushCommand(),
 		newTailCommand(),
-		newSysctlCommand(),
 		newBenchCommand(),
 		newBenchClientCommand(),
+		newSysctlCommand(),
 		newVersionCommand(),
 	}
 }

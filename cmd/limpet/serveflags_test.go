@@ -29,6 +29,8 @@ func TestServeCommand(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var started *config.Loaded
 			root := newRootCommand()
+			real, _, _ := root.Find([]string{"serve"})
+			root.RemoveCommand(real)
 			root.AddCommand(newServeCommand(func(_ context.Context, loaded *config.Loaded) error {
 				started = loaded
 				return nil

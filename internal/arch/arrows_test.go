@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"bench/report": {"bench/probe", "bench/target"},
 
 	"internal/config":   {"internal/nearest"},
+	"internal/gateway":  {"reactor", "wsproto", "registry", "bridge", "internal/session"},
 	"registry/redisdir": {"registry", "internal/session"},
 	"bridge/embedded":   {},
 	"bridge/client":     {"bridge", "internal/session"},

@@ -1,0 +1,199 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/bridge/embedded"
+	"github.com/limpet-gateway/limpet/internal/api"
+	"github.com/limpet-gateway/limpet/internal/config"
+	"github.com/limpet-gateway/limpet/internal/gateway"
+	"github.com/limpet-gateway/limpet/internal/memory"
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/telemetry"
+	"github.com/limpet-gateway/limpet/reactor"
+	"github.com/limpet-gateway/limpet/registry"
+)
+
+// stopTimeout bounds each step of the shutdown that has no limit of its own.
+const stopTimeout = 5 * time.Second
+
+// serve builds a node from the bottom up, runs it until a signal or a failure,
+// and takes it down in the opposite order.
+func serve(ctx context.Context, loaded *config.Loaded) error {
+	log, err := telemetry.NewLogger(os.Stderr, string(loaded.Serve.LogFormat), string(loaded.Serve.LogLevel))
+	if err != nil {
+		return badUsage(err)
+	}
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(signals)
+
+	n := &node{cfg: loaded.Serve, log: log, incarnation: newIncarnation()}
+	if err := n.start(ctx); err != nil {
+		n.stop(stopTimeout)
+		return err
+	}
+	n.announce(os.Stderr)
+	select {
+	case s := <-signals:
+		return n.leave(s, signals)
+	case <-n.engine.Done():
+		n.stop(stopTimeout)
+		return errors.New("the event loops ended; see the log above")
+	}
+}
+
+// node is a running gateway process: what start built, in that order.
+type node struct {
+	cfg         config.Serve
+	log         *slog.Logger
+	incarnation uint64
+
+	ready    api.Readiness
+	broker   *embedded.Broker // nil with a Kafka of the user's, or without Kafka
+	kafka    bridge.Kafka
+	uplink   *bridge.Uplink // nil without Kafka
+	gateway  *gateway.Gateway
+	engine   *reactor.Engine
+	downlink *downlinkTask // nil without Kafka
+	api      *api.Server
+}
+
+// newIncarnation tells this run of the process from every other: milliseconds
+// since 1970 in the upper bits, so that it grows, and 16 random ones.
+func newIncarnation() uint64 {
+	var b [2]byte
+	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
+	return uint64(time.Now().UnixMilli())<<16 | uint64(binary.BigEndian.Uint16(b[:]))
+}
+
+func (n *node) start(ctx context.Context) error {
+	limits, err := memory.Apply(memoryConfig(&n.cfg))
+	if err != nil {
+		return err
+	}
+	n.log.Debug("memory limits", "gogc", limits.GOGC, "limit", config.FormatSize(limits.Bytes), "from", limits.From)
+	for _, step := range []func(context.Context) error{
+		n.prepareEngine, n.startKafka, n.startEngine, n.startDownlink, n.startAPI,
+	} {
+		if err := step(ctx); err != nil {
+			return err
+		}
+	}
+	n.ready.Start()
+	return nil
+}
+
+// prepareEngine comes first: most of what can be wrong with the host or the
+// addresses shows here, before anything has begun.
+func (n *node) prepareEngine(context.Context) error {
+	n.gateway = gateway.New(registry.NewTable(registry.Config{Incarnation: n.incarnation}), n.log)
+	engine, err := reactor.New(reactorConfig(&n.cfg, n.incarnation, n.log), n.gateway)
+	if err != nil {
+		return err
+	}
+	n.engine = engine
+	n.gateway.SetEngine(engine)
+	return nil
+}
+
+// startKafka connects the uplink, to the embedded broker if no other is given.
+func (n *node) startKafka(ctx context.Context) error {
+	switch n.cfg.Uplink {
+	case config.UplinkEcho:
+		n.gateway.SetUplink(gateway.Echo)
+		return nil
+	case config.UplinkDiscard:
+		n.gateway.SetUplink(gateway.Discard)
+		return nil
+	}
+	brokers := n.cfg.Kafka
+	if len(brokers) == 0 {
+		var err error
+		if n.broker, err = embedded.Start(brokerConfig(&n.cfg, n.log)); err != nil {
+			return err
+		}
+		brokers = []string{n.broker.Addr()}
+	}
+	n.kafka = kafkaConfig(&n.cfg, brokers, n.log)
+	uplink, err := uplinkConfig(&n.cfg, n.kafka)
+	if err != nil {
+		return err
+	}
+	uplink.OnRejected = func(id session.ID, priority session.Priority, err error) {
+		n.log.Warn("Kafka rejected a message for good", "session", id, "priority", priority.String(), "err", err)
+	}
+	if n.uplink, err = bridge.NewUplink(ctx, uplink); err != nil {
+		return err
+	}
+	n.gateway.SetUplink(gateway.Kafka(n.uplink))
+	return nil
+}
+
+func (n *node) startEngine(context.Context) error { return n.engine.Start() }
+
+// downlinkTask is the running downlink.
+type downlinkTask struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (n *node) startDownlink(context.Context) error {
+	if n.uplink == nil {
+		return nil
+	}
+	down, err := bridge.NewDownlink(downlinkConfig(&n.cfg, n.kafka, n.gateway))
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	n.downlink = &downlinkTask{cancel, make(chan struct{})}
+	go func() {
+		defer close(n.downlink.done)
+		if err := down.Run(ctx); err != nil {
+			n.log.Error("the downlink ended; pushes through Kafka no longer arrive", "err", err)
+		}
+	}()
+	return nil
+}
+
+func (n *node) startAPI(context.Context) error {
+	server, err := api.Listen(api.Config{
+		Addr: n.cfg.API,
+		Info: api.Info{
+			Node:        n.cfg.Node,
+			Version:     versionText(),
+			Listen:      n.engine.Addr().String(),
+			Uplink:      string(n.cfg.Uplink),
+			Kafka:       n.kafka.Brokers,
+			TopicPrefix: n.cfg.TopicPrefix,
+		},
+		Readiness: &n.ready,
+		Alive:     n.alive,
+		Log:       n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("listen for the API: %w", err)
+	}
+	n.api = server
+	return nil
+}
+
+func (n *node) alive() error {
+	select {
+	case <-n.engine.Done():
+		return errors.New("the event loops have ended")
+	default:
+		return nil
+	}
+}

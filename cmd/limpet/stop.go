@@ -1,0 +1,67 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"time"
+)
+
+// leave drains the node after a first signal: clients are sent away over the
+// drain window, then everything that was accepted from them reaches Kafka. A
+// second signal ends the process at once.
+func (n *node) leave(first os.Signal, signals <-chan os.Signal) error {
+	n.log.Info("draining", "signal", first.String(), "sessions", n.engine.Sessions(), "window", n.cfg.DrainWindow)
+	n.ready.Drain()
+	drained := make(chan error, 1)
+	go func() { drained <- n.drain() }()
+	select {
+	case err := <-drained:
+		if err == nil {
+			n.log.Info("drained")
+		}
+		return err
+	case s := <-signals:
+		return fmt.Errorf("ended by a second signal (%s); %d sessions were cut off", s, n.engine.Sessions())
+	}
+}
+
+func (n *node) drain() error {
+	if err := n.engine.Drain(context.Background(), n.cfg.DrainWindow); err != nil {
+		n.log.Warn("not all sessions have gone in time", "err", err)
+	}
+	return n.stop(n.cfg.FlushTimeout)
+}
+
+// stop takes down what start has built, in the opposite order. It returns the
+// failure that matters: messages that were accepted and are not in Kafka.
+func (n *node) stop(flush time.Duration) error {
+	if n.downlink != nil {
+		n.downlink.cancel()
+		<-n.downlink.done // bounded: the downlink leaves its group in seconds
+	}
+	if n.engine != nil {
+		within(stopTimeout, func(ctx context.Context) {
+			if err := n.engine.Close(ctx); err != nil {
+				n.log.Warn("the event loops did not end in time", "err", err)
+			}
+		})
+	}
+	var lost error
+	if n.uplink != nil {
+		within(flush, func(ctx context.Context) { lost = n.uplink.Close(ctx) })
+	}
+	if n.broker != nil {
+		n.broker.Close()
+	}
+	if n.api != nil {
+		within(stopTimeout, func(ctx context.Context) { _ = n.api.Close(ctx) })
+	}
+	return lost
+}
+
+func within(limit time.Duration, do func(context.Context)) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	defer cancel()
+	do(ctx)
+}

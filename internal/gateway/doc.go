@@ -1,0 +1,11 @@
+// Package gateway is one node: it joins the reactor, the registry and the
+// bridge, which do not know each other.
+//
+//	reactor ──Handler──► gateway ──► registry.Table, uplink
+//	bridge.Downlink ──Local──► gateway ──► registry.Table, reactor.Engine
+//
+// Open, Message and Close run on the event loops, the methods of Local on the
+// downlink's goroutines. The gateway keeps no state of its own per session:
+// the reactor's slab holds a reference into the table, and the table holds the
+// principal.
+package gateway

@@ -1,0 +1,65 @@
+package gateway
+
+import (
+	"errors"
+	"time"
+
+	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/reactor"
+)
+
+// tableFullRetry is the hint to a peer for whom the table has no place.
+const tableFullRetry = 10 * time.Second
+
+// The methods of bridge.Local hand a push to the loops and do not wait for
+// them: while a loop writes a fan-out, the next ones gather in its mailbox and
+// leave in the same writes. A session that ends in between is counted by the
+// engine (reactor.Stats.Offline).
+
+// User implements bridge.Local.
+func (g *Gateway) User(principal string, p *bridge.Push) bridge.Outcome {
+	var few [8]session.ID
+	return g.toSessions(g.table.AppendSessions(few[:0], []byte(principal)), p)
+}
+
+// Session implements bridge.Local.
+func (g *Gateway) Session(id session.ID, p *bridge.Push) bridge.Outcome {
+	return g.toSessions([]session.ID{id}, p)
+}
+
+// Group implements bridge.Local.
+func (g *Gateway) Group(group string, p *bridge.Push) bridge.Outcome {
+	return g.toSessions(g.table.AppendGroup(nil, []byte(group)), p)
+}
+
+// All implements bridge.Local.
+func (g *Gateway) All(p *bridge.Push) bridge.Outcome {
+	return outcome(g.engine.Broadcast(toReactor(p)), g.engine.Sessions())
+}
+
+func (g *Gateway) toSessions(ids []session.ID, p *bridge.Push) bridge.Outcome {
+	switch len(ids) {
+	case 0:
+		return bridge.Outcome{Offline: 1}
+	case 1:
+		return outcome(g.engine.Send(ids[0], toReactor(p)), 1)
+	default:
+		return outcome(g.engine.Multicast(ids, toReactor(p)), len(ids))
+	}
+}
+
+func toReactor(p *bridge.Push) reactor.Push {
+	return reactor.Push{Opcode: p.Opcode, Priority: p.Priority, Payload: p.Payload}
+}
+
+func outcome(err error, n int) bridge.Outcome {
+	switch {
+	case err == nil:
+		return bridge.Outcome{Delivered: n}
+	case errors.Is(err, reactor.ErrFull):
+		return bridge.Outcome{Full: n}
+	default:
+		return bridge.Outcome{Offline: n}
+	}
+}
