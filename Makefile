@@ -31,7 +31,7 @@ build: ## build bin/limpet
 
 .PHONY: run
 run: build ## start the gateway on embedded defaults (ARGS="--uplink echo" adds flags)
-	exec bin/limpet serve $(ARGS)
+	@exec bin/limpet serve $(ARGS)
 
 .PHONY: test
 test: ## run all tests, with the race detector where there is a C compiler
