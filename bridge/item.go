@@ -28,6 +28,7 @@ type item struct {
 	session  session.ID
 	priority session.Priority
 	class    int8   // of buf; -1 when it is not pooled
+	reserved int64  // cost of the buffer that was asked for
 	seq      uint64 // order in its worker
 	worker   *worker
 	err      error  // why it failed last
@@ -63,7 +64,8 @@ func cost(n int) int64 {
 	return itemOverhead + int64(smallestBuffer<<class)
 }
 
-func (it *item) cost() int64 { return itemOverhead + int64(cap(it.buf)) }
+// cost is what was reserved for the item, also when its buffer grew since.
+func (it *item) cost() int64 { return it.reserved }
 
 // Buffers are pooled in classes of 256 B, 512 B ... 128 KiB: at most half of a
 // buffer is unused. Larger ones are left to the garbage collector.
@@ -90,17 +92,17 @@ func classOf(n int) int {
 func newItem(n int) *item {
 	class := classOf(n)
 	if class < 0 {
-		return &item{Context: context.Background(), class: -1, buf: make([]byte, 0, n)}
+		return &item{Context: context.Background(), class: -1, reserved: cost(n), buf: make([]byte, 0, n)}
 	}
 	if it, ok := itemPools[class].Get().(*item); ok {
 		return it
 	}
-	return &item{Context: context.Background(), class: int8(class), buf: make([]byte, 0, smallestBuffer<<class)}
+	return &item{Context: context.Background(), class: int8(class), reserved: cost(n), buf: make([]byte, 0, smallestBuffer<<class)}
 }
 
 // free returns the item to its pool. Nobody may hold it, nor its buffer.
 func (it *item) free() {
-	if it.class < 0 {
+	if it.class < 0 || cap(it.buf) != smallestBuffer<<it.class {
 		return
 	}
 	it.record = kgo.Record{}

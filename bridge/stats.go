@@ -17,19 +17,22 @@ type UplinkStats struct {
 	Rejected   uint64 // records that Kafka rejected for good
 	Lost       uint64 // records given up because the time to drain was over
 
+	RefusedEvents uint64 // events for which there was no room
+
 	Outstanding   int64 // accepted, neither acknowledged nor given up
 	BufferedBytes int64 // memory of those
 	HeldValues    int64 // sessions with a held latest value
+	OwedEvents    int64 // ends of sessions that wait for room
 }
 
 // uplinkCounters are updated from the loops and from the client's call-backs;
 // the two groups are kept on different cache lines.
 type uplinkCounters struct {
-	accepted, coalesced, droppedLow, droppedMed, refused, tooLarge atomic.Uint64
-	_                                                              [64]byte
-	acked, ackedBytes, retried, rejected, lost                     atomic.Uint64
-	_                                                              [64]byte
-	outstanding, heldValues                                        atomic.Int64
+	accepted, coalesced, droppedLow, droppedMed, refused, tooLarge, refusedEvents atomic.Uint64
+	_                                                                             [64]byte
+	acked, ackedBytes, retried, rejected, lost                                    atomic.Uint64
+	_                                                                             [64]byte
+	outstanding, heldValues, owedEvents                                           atomic.Int64
 }
 
 // Stats may be called from any goroutine.
@@ -41,5 +44,6 @@ func (u *Uplink) Stats() UplinkStats {
 		Refused: c.refused.Load(), TooLarge: c.tooLarge.Load(), Retried: c.retried.Load(),
 		Rejected: c.rejected.Load(), Lost: c.lost.Load(),
 		Outstanding: c.outstanding.Load(), BufferedBytes: u.budget.total(), HeldValues: c.heldValues.Load(),
+		RefusedEvents: c.refusedEvents.Load(), OwedEvents: c.owedEvents.Load(),
 	}
 }

@@ -40,6 +40,7 @@ type worker struct {
 	mu    sync.Mutex // taken on the loops: never held across I/O
 	queue ring
 	held  map[session.ID]*item // latest value of medium priority that found no room
+	owed  []Event              // ends of sessions that found no room
 	seq   uint64
 	idle  bool // waits for wake
 
@@ -180,8 +181,8 @@ func (w *worker) run() {
 }
 
 // take moves what is due from the queue to batch: queued items first, then held
-// values for which there is room now. With nothing due it marks the worker
-// idle. holding says that held values remain.
+// values and owed events for which there is room now. With nothing due it marks
+// the worker idle. holding says that some of the latter remain.
 func (w *worker) take(batch []*item) (_ []*item, holding bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -203,8 +204,11 @@ func (w *worker) take(batch []*item) (_ []*item, holding bool) {
 			batch = append(batch, it)
 		}
 	}
+	if len(w.owed) > 0 {
+		batch = w.takeOwedLocked(batch)
+	}
 	w.idle = len(batch) == 0
-	return batch, len(w.held) > 0
+	return batch, len(w.held)+len(w.owed) > 0
 }
 
 // produceAll hands batch to the client and returns it empty, or as it is when

@@ -1,0 +1,216 @@
+package bridge
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/limpet-gateway/limpet/internal/session"
+	"pgregory.net/rapid"
+)
+
+var eventTime = time.Date(2026, 11, 22, 14, 30, 0, 5e6, time.UTC)
+
+func TestEventJSON(t *testing.T) {
+	id := session.ID{Incarnation: 1, Slot: 2, Generation: 3}
+	for _, c := range []struct {
+		e    Event
+		want string
+	}{
+		{Event{Kind: Connected, Principal: "dev1", Session: id, Node: "n1", Epoch: 7, At: eventTime},
+			`{"type":"connected","principal":"dev1","session":"00000000000000010000000200000003","node":"n1","epoch":7,"at":"2026-11-22T14:30:00.005Z"}`},
+		{Event{Kind: Disconnected, Principal: "d\"\\\x01é", Session: id, Node: "n1", Epoch: 8, At: eventTime, Reason: "peer_closed"},
+			`{"type":"disconnected","principal":"d\"\\\u0001é","session":"00000000000000010000000200000003","node":"n1","epoch":8,"at":"2026-11-22T14:30:00.005Z","reason":"peer_closed"}`},
+		{Event{Kind: Undeliverable, Principal: "d", Node: "n1", At: eventTime, Reason: "offline", PushID: "i", To: "user:d"},
+			`{"type":"undelivered","principal":"d","node":"n1","at":"2026-11-22T14:30:00.005Z","reason":"offline","id":"i","to":"user:d"}`},
+	} {
+		got, err := json.Marshal(&c.e)
+		if err != nil || string(got) != c.want {
+			t.Errorf("got  %s\nwant %s (%v)", got, c.want, err)
+		}
+		var back Event
+		if err := json.Unmarshal(got, &back); err != nil || cmp.Diff(c.e, back) != "" {
+			t.Errorf("read back: %v\n%s", err, cmp.Diff(c.e, back))
+		}
+	}
+}
+
+// Every event agrees with the schema that consumers are given: what the schema
+// requires is there, and nothing that it does not know.
+func TestEventsFollowTheirSchema(t *testing.T) {
+	text, err := os.ReadFile("events.schema.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var schema struct {
+		Required   []string
+		Properties map[string]struct {
+			Type string
+			Enum []string
+		}
+		AllOf []struct {
+			If struct {
+				Properties map[string]struct {
+					Enum  []string
+					Const string
+				}
+			}
+			Then struct{ Required []string }
+		}
+	}
+	if err := json.Unmarshal(text, &schema); err != nil {
+		t.Fatal(err)
+	}
+	id := session.ID{Incarnation: 1, Slot: 1, Generation: 1}
+	events := map[string]Event{}
+	for _, e := range []Event{
+		{Kind: Connected, Session: id, Epoch: 1}, {Kind: Disconnected, Session: id, Epoch: 1, Reason: "r"},
+		{Kind: Displaced, Session: id, Epoch: 1}, {Kind: Lost, Session: id, Epoch: 1},
+		{Kind: Undeliverable, Reason: "r", PushID: "i", To: "all"},
+	} {
+		e.Principal, e.Node, e.At = "p", "n", eventTime
+		events[string(e.Kind)] = e
+	}
+	if kinds := schema.Properties["type"].Enum; len(kinds) != len(events) {
+		t.Errorf("the schema has the types %v, the code %d", kinds, len(events))
+	}
+	for kind, e := range events {
+		var got map[string]any
+		if err := json.Unmarshal(e.appendJSON(nil), &got); err != nil {
+			t.Fatal(err)
+		}
+		required := schema.Required
+		for _, rule := range schema.AllOf {
+			if of := rule.If.Properties["type"]; of.Const == kind || strings.Contains(strings.Join(of.Enum, " "), kind) {
+				required = append(required, rule.Then.Required...)
+			}
+		}
+		for _, name := range required {
+			if _, ok := got[name]; !ok {
+				t.Errorf("%s: no %s", kind, name)
+			}
+		}
+		for name := range got {
+			if _, ok := schema.Properties[name]; !ok {
+				t.Errorf("%s: %s is not in the schema", kind, name)
+			}
+		}
+	}
+}
+
+func TestEventReachesKafka(t *testing.T) {
+	b := startBroker(t)
+	u := startUplink(t, b, UplinkConfig{Node: "n1"})
+	e := Event{Kind: Connected, Principal: "dev1", Session: session.ID{Incarnation: 1, Slot: 1, Generation: 1}, Epoch: 5, At: eventTime}
+	if v := u.Event(e); v != Accepted {
+		t.Fatalf("Event: %v", v)
+	}
+	if err := u.Flush(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	r := consume(t, b.addr, b.topics.Events, 1)[0]
+	var got Event
+	if err := json.Unmarshal(r.Value, &got); err != nil {
+		t.Fatal(err)
+	}
+	e.Node = "n1"
+	if diff := cmp.Diff(e, got); diff != "" || string(r.Key) != "dev1" {
+		t.Errorf("key %s (-want +got):\n%s", r.Key, diff)
+	}
+}
+
+// With no room left beginnings are refused, but every end reaches Kafka.
+func TestEndsAreNeverRefused(t *testing.T) {
+	b := startEmbedded(t)
+	u := startUplink(t, b, UplinkConfig{BufferedBytes: 1 << 20, MaxMessageBytes: 1024, Workers: 2})
+	resume := stall(t, b.cluster)
+	event := func(kind EventKind, i int) Event {
+		return Event{Kind: kind, Principal: fmt.Sprint("p", i), Session: session.ID{Incarnation: 1, Slot: uint32(i), Generation: 1}, Epoch: uint64(i + 1), At: time.Now(), Reason: "peer_gone"}
+	}
+	began := 0
+	for u.Event(event(Connected, began)) == Accepted {
+		if began++; began > 10_000 {
+			t.Fatal("everything is accepted")
+		}
+	}
+	for i := range began {
+		if v := u.Event(event(Disconnected, i)); v != Accepted {
+			t.Fatalf("end %d: %v", i, v)
+		}
+	}
+	if s := u.Stats(); s.OwedEvents == 0 || s.RefusedEvents != 1 || s.BufferedBytes > 1<<20 {
+		t.Errorf("stats %+v, want events owed, one refused, memory in bounds", s)
+	}
+	resume()
+	if err := u.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	online := map[string]*Presence{}
+	for _, r := range consume(t, b.addr, b.topics.Events, 2*began) {
+		var e Event
+		if err := json.Unmarshal(r.Value, &e); err != nil {
+			t.Fatal(err)
+		}
+		if online[e.Principal] == nil {
+			online[e.Principal] = &Presence{}
+		}
+		online[e.Principal].Apply(e)
+	}
+	if len(online) != began {
+		t.Errorf("%d principals, want %d", len(online), began)
+	}
+	for name, p := range online {
+		if p.Sessions() != 0 {
+			t.Errorf("%s is still online", name)
+		}
+	}
+}
+
+// However events are mixed and repeated, a consumer that orders by epoch ends
+// with the true state.
+func TestPresenceEndsWithTheTruth(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var events []Event
+		live := map[uint64]bool{}
+		ends := []EventKind{Disconnected, Displaced, Lost}
+		for epoch := uint64(1); epoch <= uint64(rapid.IntRange(1, 12).Draw(t, "sessions")); epoch++ {
+			events = append(events, Event{Kind: Connected, Epoch: epoch})
+			live[epoch] = true
+			if rapid.Bool().Draw(t, "ends") {
+				events = append(events, Event{Kind: rapid.SampledFrom(ends).Draw(t, "how"), Epoch: epoch})
+				delete(live, epoch)
+			}
+		}
+		for range rapid.IntRange(0, 5).Draw(t, "copies") {
+			events = append(events, rapid.SampledFrom(events).Draw(t, "copy"))
+		}
+		var p Presence
+		for _, e := range rapid.Permutation(events).Draw(t, "order") {
+			p.Apply(e)
+		}
+		latest, online := p.Online()
+		if p.Sessions() != len(live) || online != (len(live) > 0) || online && !live[latest.Epoch] {
+			t.Fatalf("%d sessions, want %d; latest %d", p.Sessions(), len(live), latest.Epoch)
+		}
+		for epoch := range live {
+			if epoch > latest.Epoch {
+				t.Fatalf("latest is %d, but %d is live", latest.Epoch, epoch)
+			}
+		}
+	})
+}
+
+func TestEventAfterClose(t *testing.T) {
+	u := startUplink(t, startEmbedded(t), UplinkConfig{})
+	if err := u.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if v := u.Event(Event{Kind: Disconnected, Principal: "p"}); v != Refused {
+		t.Errorf("after Close: %v, want refused", v)
+	}
+}
