@@ -9,6 +9,7 @@ import (
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/memory"
 	"github.com/limpet-gateway/limpet/reactor"
+	"github.com/limpet-gateway/limpet/registry"
 	"github.com/limpet-gateway/limpet/wsproto"
 )
 
@@ -49,6 +50,14 @@ func reactorConfig(c *config.Serve, incarnation uint64, log *slog.Logger) reacto
 		MailboxBytes:     c.MailboxBytes,
 		ControlRate:      c.ControlRate,
 		Log:              log,
+	}
+}
+
+func registryConfig(c *config.Serve, incarnation uint64) registry.Config {
+	return registry.Config{
+		Incarnation:     incarnation,
+		MaxPerPrincipal: c.SessionsPerPrincipal,
+		MaxGroups:       c.GroupsPerSession,
 	}
 }
 

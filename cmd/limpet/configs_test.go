@@ -51,8 +51,12 @@ func handedOut(t *testing.T, c *config.Serve) string {
 	if err := engine.Validate(); err != nil {
 		t.Errorf("reactor: %v", err)
 	}
+	table := registryConfig(c, 1)
+	if err := table.Validate(); err != nil {
+		t.Errorf("registry: %v", err)
+	}
 	downlink := downlinkConfig(c, bridge.Kafka{}, nil)
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, kafka, broker, uplink, downlink)
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
 }
 
 // servesItself lists the keys that serve uses itself, for what no package's
@@ -66,7 +70,7 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 	base := []string{"--kafka=10.0.0.1:9092", "--node=gw-1"}
 	before := handedOut(t, loadArgs(t, base...))
 	values := map[string]string{
-		"listen": "127.0.0.1:9999", "max-conns": "9", "max-fragments": "9", "subprotocols": "v1", "deflate": "true", "deflate-min-size": "9B",
+		"sessions-per-principal": "9", "groups-per-session": "9", "listen": "127.0.0.1:9999", "max-conns": "9", "max-fragments": "9", "subprotocols": "v1", "deflate": "true", "deflate-min-size": "9B",
 		"control-rate": "9", "retry-after": "9s", "outbound-limit": "9MiB", "heartbeat": "9s", "heartbeat-grace": "9s", "handshake-timeout": "9s",
 		"message-timeout": "9s", "close-timeout": "9s", "linger-timeout": "9s", "loops": "9", "fd-tables": "per-loop",
 		"mailbox-messages": "99", "mailbox-bytes": "9MiB",

@@ -97,7 +97,7 @@ func (n *node) start(ctx context.Context) error {
 // prepareEngine comes first: most of what can be wrong with the host or the
 // addresses shows here, before anything has begun.
 func (n *node) prepareEngine(context.Context) error {
-	n.gateway = gateway.New(registry.NewTable(registry.Config{Incarnation: n.incarnation}), n.log)
+	n.gateway = gateway.New(registry.NewTable(registryConfig(&n.cfg, n.incarnation)), n.log)
 	engine, err := reactor.New(reactorConfig(&n.cfg, n.incarnation, n.log), n.gateway)
 	if err != nil {
 		return err

@@ -61,6 +61,11 @@ type Serve struct {
 	// MaxConns is the number of connections above which newcomers get 503.
 	// 0: as many as the limit of open files allows.
 	MaxConns int
+	// SessionsPerPrincipal is how many sessions one principal may have at a
+	// time; a further one displaces the oldest.
+	SessionsPerPrincipal int
+	// GroupsPerSession is how many groups one session may be in.
+	GroupsPerSession int
 	// MaxMessageSize is the largest message that a client may send, in
 	// bytes, after inflation and over all of its fragments.
 	MaxMessageSize int
