@@ -32,8 +32,10 @@ type Row struct {
 	Scope    Scope  `json:"scope"`
 	Required bool   `json:"required"`
 	Math     string `json:"arithmetic"`
-	Reason   string `json:"reason"`
-	Source   string `json:"source"`
+	// Note says why the setting was not judged, where it was not.
+	Note   string `json:"note,omitempty"`
+	Reason string `json:"reason"`
+	Source string `json:"source"`
 	// Who says who must change it, for rows that are not well.
 	Who string `json:"who,omitempty"`
 
@@ -59,6 +61,9 @@ type Report struct {
 	Host     HostReport `json:"host"`
 	Rows     []Row      `json:"settings"`
 	Estimate Estimate   `json:"memory"`
+	// Kernel and Gateway are what the arithmetic took a connection to cost.
+	Kernel  KernelCost  `json:"kernel_cost"`
+	Gateway GatewayCost `json:"gateway_cost"`
 	// Warnings are facts of the host that could not be read.
 	Warnings []string `json:"warnings,omitempty"`
 }
@@ -107,7 +112,7 @@ func Check(root Root, in Inputs) (Report, error) {
 	host := Inspect(root)
 	f := newFacts(host, in.Need, in.Kernel, in.Gateway)
 	r := Report{
-		Fits: true, Need: f.need, Plan: f.plan, Estimate: f.estimate(),
+		Fits: true, Need: f.need, Plan: f.plan, Estimate: f.estimate(), Kernel: f.kernel, Gateway: f.gateway,
 		Host: HostReport{Release: host.Release, CPUs: host.CPUs, MemTotal: host.MemTotal, MemAvailable: host.MemAvailable,
 			Container: host.Container, InitialNetns: host.InitialNetns, Cgroup: host.Cgroup.Version},
 	}
@@ -147,13 +152,13 @@ func judge(root Root, f facts, p Parameter) Row {
 		}
 		row.Who = who(root, f.host, row)
 	default:
-		row.Verdict, row.Math = absence(f.host, p, row.Scope, err)
+		row.Verdict, row.Note = absence(f.host, p, row.Scope, err)
 		if row.Verdict == Node || row.Verdict == Unknown {
 			row.Who = who(root, f.host, row)
 		}
 	}
 	if row.Verdict == Absent || row.Verdict == Gone {
-		row.Needed = "-"
+		row.Needed, row.Math = "-", ""
 	}
 	return row
 }

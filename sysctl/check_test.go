@@ -76,7 +76,7 @@ func TestCheckOldServer(t *testing.T) {
 	if got := r.row(t, "cgroup memory limit").Current; got != "2147483648" {
 		t.Errorf("cgroup v1 memory limit %s", got)
 	}
-	if got := r.row(t, "net.ipv4.tcp_migrate_req").Math; got != "since Linux 5.14; this is 3.10" {
+	if got := r.row(t, "net.ipv4.tcp_migrate_req").Note; got != "since Linux 5.14; this is 3.10" {
 		t.Errorf("tcp_migrate_req: %q", got)
 	}
 }
@@ -133,8 +133,9 @@ func TestContainerSettingsOfTheNodeDoNotFail(t *testing.T) {
 	if !r.Fits {
 		t.Errorf("falls short: %v", r.Err())
 	}
-	if got := r.row(t, "net.ipv4.tcp_mem").Verdict; got != Node {
-		t.Errorf("tcp_mem: %s", got)
+	// What the node must have is said with its arithmetic.
+	if row := r.row(t, "net.ipv4.tcp_mem"); row.Verdict != Node || row.Needed != ">= 7,500 10,000 15,000" || !strings.HasPrefix(row.Math, "one message queued on each: 10,000 x") {
+		t.Errorf("tcp_mem: %s, %s, %s", row.Verdict, row.Needed, row.Math)
 	}
 }
 
@@ -145,7 +146,7 @@ func TestUnreadableAndAbsurdFiles(t *testing.T) {
 		text    string // content; "" removes the file
 		err     error
 		verdict Verdict
-		math    string
+		note    string
 	}{
 		{"garbage", "many", nil, Unknown, `"many" is not a number`},
 		{"negative", "-1", nil, Unknown, `"-1" is not a number`},
@@ -166,8 +167,8 @@ func TestUnreadableAndAbsurdFiles(t *testing.T) {
 			}
 			r := check(t, root, Need{Conns: 1000, Rate: 100})
 			row := r.row(t, "net.core.somaxconn")
-			if row.Verdict != c.verdict || !strings.Contains(row.Math, c.math) {
-				t.Errorf("%s (%s), want %s (...%s...)", row.Verdict, row.Math, c.verdict, c.math)
+			if row.Verdict != c.verdict || !strings.Contains(row.Note, c.note) {
+				t.Errorf("%s (%s), want %s (...%s...)", row.Verdict, row.Note, c.verdict, c.note)
 			}
 			// What is required and not known does not fit.
 			if r.Fits != (c.verdict == OK) {

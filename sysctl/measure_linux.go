@@ -38,7 +38,7 @@ const (
 // Root must be the machine itself: sockets are real whatever the root says.
 func Measure(ctx context.Context, root Root, pairs int) (KernelCost, error) {
 	if _, err := readSlabinfo(root); err != nil {
-		return KernelCost{}, fmt.Errorf("measure a socket: %w", err)
+		return KernelCost{}, fmt.Errorf("measure a socket: /proc/slabinfo: %w", err)
 	}
 	pairs = min(pairs, affordablePairs())
 	if pairs < fewestPairs {

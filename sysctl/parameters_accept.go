@@ -12,13 +12,15 @@ const (
 	// backlogLeast is below no need: a small queue costs nothing while empty.
 	backlogLeast = 1024
 	// backlogMost is what listen(2) gets at most: the reactor's library cuts larger
-	// values to 16 bits, which is what kernels before 5.4 hold.
+	// values to the 16 bits that old kernels hold.
 	backlogMost = 65535
 	// packetsPerConnect are those that a new connection sends us: SYN, ACK, the
 	// upgrade request, the ACK of our answer.
 	packetsPerConnect = 4
 	// softirqMs is how long packets wait for a busy CPU to get to them.
 	softirqMs = 20
+	// backlogDefault is the kernel's own netdev_max_backlog.
+	backlogDefault = 1000
 	// keepaliveLeast keeps kernel probes rarer than the gateway's own heartbeat.
 	keepaliveLeast = 60
 )
@@ -35,8 +37,8 @@ func acceptParameters() []Parameter {
 	return []Parameter{
 		{
 			Name: "net.core.somaxconn", File: sysctlFile("net.core.somaxconn"), Unit: unitConnections, Scope: ScopeNetns, Required: true,
-			Reason: "Caps the accept queue of each listener (one per event loop). When it is full the kernel drops the client's last ACK and " +
-				"the client waits for a retransmission. Read once, when the gateway starts. Was 128 before Linux 5.4.",
+			Reason: "Caps the accept queue of each listener (one per event loop). When it is full the kernel drops SYNs and last ACKs, and " +
+				"clients wait a second or more to try again. Read once, when the gateway starts. Was 128 before Linux 5.4.",
 			Source: docIP + "; listen(2)",
 			rule: func(f facts) Rule {
 				want, math := f.backlog(stallSeconds)
@@ -45,7 +47,7 @@ func acceptParameters() []Parameter {
 		},
 		{
 			Name: "net.ipv4.tcp_max_syn_backlog", File: sysctlFile("net.ipv4.tcp_max_syn_backlog"), Unit: unitConnections, Scope: ScopeNetns,
-			NetnsSince: Version{4, 5},
+			NetnsSince: Version{4, 11},
 			Reason: "Half-open handshakes of each listener. Since Linux 4.4 it binds only with tcp_syncookies=0; otherwise the listener's " +
 				"backlog (somaxconn) bounds them and cookies take over.",
 			Source: docIP + "; tcp_conn_request() in net/ipv4/tcp_input.c",
@@ -69,7 +71,11 @@ func acceptParameters() []Parameter {
 				perSecond := add(mul(f.need.Rate, packetsPerConnect), mul(f.framesPerSecond(), 2))
 				cpus := max(f.host.CPUs, 1)
 				waiting := ceilDiv(mul(perSecond, softirqMs), mul(cpus, 1000))
-				return atLeast(max(1000, roundPow2(waiting)), "(%s/s x %d packets + %s messages/s x 2) x %d ms / %s = %s, at least 1,000",
+				want := int64(backlogDefault)
+				if waiting > want {
+					want = roundPow2(waiting)
+				}
+				return atLeast(want, "(%s/s x %d packets + %s messages/s x 2) x %d ms / %s = %s, at least the default 1,000",
 					Count(f.need.Rate), packetsPerConnect, Count(f.framesPerSecond()), softirqMs, plural(cpus, "CPU"), Count(waiting))
 			},
 		},
@@ -90,7 +96,7 @@ func acceptParameters() []Parameter {
 		},
 		{
 			Name: "net.ipv4.tcp_tw_reuse", File: sysctlFile("net.ipv4.tcp_tw_reuse"), Unit: unitSwitch, Scope: ScopeNetns,
-			NetnsSince: Version{4, 15},
+			NetnsSince: Version{4, 11},
 			Reason: "Lets connect(2) take a port that is still in TIME-WAIT; it does nothing for accepted connections. " +
 				"2, the default since Linux 4.19, is for loopback alone.",
 			Source: docIP,

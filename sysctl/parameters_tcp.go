@@ -40,15 +40,15 @@ func tcpParameters() []Parameter {
 		{
 			Name: "net.ipv4.tcp_max_orphans", File: sysctlFile("net.ipv4.tcp_max_orphans"), Unit: unitConnections, Scope: ScopeHost,
 			Reason: "Closed connections whose last bytes nobody acknowledged. When a network fails, heartbeats close all of its clients within a " +
-				"minute and each stays an orphan for up to 102 s; above the limit they are reset with a warning.",
-			Source: docIP,
+				"minute and each stays an orphan for 8 retries, 100 s and more; above the limit they are reset with a warning.",
+			Source: docIP + "; tcp_orphan_retries() in net/ipv4/tcp_timer.c",
 			rule: func(f facts) Rule {
 				return atLeast(f.need.Conns, "%s connections, all lost at once", Count(f.need.Conns))
 			},
 		},
 		{
 			Name: "net.ipv4.tcp_max_tw_buckets", File: sysctlFile("net.ipv4.tcp_max_tw_buckets"), Unit: unitConnections, Scope: ScopeNetns,
-			NetnsSince: Version{4, 12},
+			NetnsSince: Version{4, 11},
 			Reason: "Connections in TIME-WAIT, which stay with the side that closed first (the gateway, on drain). Above the limit they are " +
 				"forgotten early and late segments are answered with resets.",
 			Source: docIP,

@@ -167,7 +167,7 @@ func comment(b *strings.Builder, indent, text string) {
 func because(b *strings.Builder, indent string, row Row) {
 	comment(b, indent, row.Reason)
 	if row.Math != "" {
-		comment(b, indent, "Here: "+row.rule.Math+".")
+		comment(b, indent, "Here: "+row.Math+".")
 	}
 	comment(b, indent, "Source: "+row.Source)
 }
@@ -208,7 +208,7 @@ func (row Row) whyNot() string {
 	case row.parameter.NeverWrite != "":
 		return "never written: " + row.parameter.NeverWrite
 	case row.Verdict == Absent:
-		return "left out: " + row.Math
+		return "left out: " + row.Note
 	case row.rule.Op == Any:
 		return "left alone: " + row.Math
 	}

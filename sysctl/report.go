@@ -83,6 +83,9 @@ func (row Row) writeText(b *strings.Builder) {
 	if row.Math != "" {
 		wrap(b, whyIndent, "= ", row.Math)
 	}
+	if row.Note != "" {
+		wrap(b, whyIndent, "! ", row.Note)
+	}
 	if row.Verdict == OK || row.Verdict == Absent || row.Verdict == Gone {
 		return
 	}

@@ -37,7 +37,7 @@ func (row Row) line() string {
 	}
 	line := row.Name + " is " + current + ", needs " + row.Needed + " (" + row.Math + ")"
 	if row.Verdict == Unknown {
-		line = row.Name + " is not known: " + row.Math + "; needs " + row.Needed
+		line = row.Name + " is not known: " + row.Note + "; needs " + row.Needed + " (" + row.Math + ")"
 	}
 	if row.Who != "" {
 		line += "; change: " + row.Who

@@ -1,6 +1,10 @@
 package sysctl
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+)
 
 // who says who can change a setting that is not well, and with what. Where this
 // process may write the file itself, it is as simple as that.
@@ -17,12 +21,26 @@ func who(root Root, h Host, row Row) string {
 	case ScopeMemory:
 		return "a machine with more memory, or fewer connections on this one"
 	}
-	if row.Verdict != Unknown && p.File != "" && root.Files.Writable(p.File) == nil {
-		return "limpet sysctl apply; limpet sysctl render --format sysctl keeps it over a reboot"
+	var err error
+	if row.Verdict != Unknown && row.Verdict != Node && p.File != "" {
+		if err = root.Files.Writable(p.File); err == nil {
+			return "limpet sysctl apply; limpet sysctl render --format sysctl keeps it over a reboot"
+		}
 	}
 	if h.Container == "" && h.InitialNetns {
 		return "root: limpet sysctl apply; limpet sysctl render --format sysctl keeps it over a reboot"
 	}
+	elsewhere := whoElsewhere(h, row)
+	if errors.Is(err, fs.ErrPermission) {
+		// Root in a privileged container may; in another /proc/sys is read-only.
+		return "root: limpet sysctl apply; where that is read-only, " + elsewhere
+	}
+	return elsewhere
+}
+
+// whoElsewhere says who can change a kernel setting that is not this host's own.
+func whoElsewhere(h Host, row Row) string {
+	p := row.parameter
 	if row.Scope == ScopeHost {
 		if h.Container == "" {
 			return "outside of this network namespace: limpet sysctl apply on the host"
@@ -34,7 +52,7 @@ func who(root Root, h Host, row Row) string {
 	}
 	switch h.Container {
 	case "":
-		return "root: limpet sysctl apply in this network namespace"
+		return "who made this network namespace"
 	case "kubernetes":
 		if p.KubeSafe != "" {
 			return fmt.Sprintf("the pod: securityContext.sysctls (safe since Kubernetes %s)", p.KubeSafe)

@@ -84,7 +84,7 @@ func (f *sysctlFlags) inputs(c *cobra.Command) (sysctl.Root, sysctl.Inputs, erro
 		if err == nil {
 			in.Kernel = cost
 		} else {
-			fmt.Fprintf(c.ErrOrStderr(), "limpet: %v: the default is taken\n", err)
+			fmt.Fprintf(c.ErrOrStderr(), "limpet: %v; a default stands in (--measure=false takes it in silence)\n", err)
 		}
 	}
 	return root, in, nil
