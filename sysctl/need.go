@@ -103,7 +103,12 @@ type Plan struct {
 
 // descriptorsFor is the smallest RLIMIT_NOFILE that leaves n to connections.
 func descriptorsFor(n int64) int64 {
-	return add(n, min(max(ceilDiv(n, reserveShare-1), reserveLeast), reserveMost))
+	limit := add(n, min(max(ceilDiv(n, reserveShare-1), reserveLeast), reserveMost))
+	// The eighth is rounded down, which may save one.
+	for connsWithin(limit-1) >= n {
+		limit--
+	}
+	return limit
 }
 
 // connsWithin is what a limit leaves to connections, descriptorsFor turned round.

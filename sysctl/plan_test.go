@@ -49,8 +49,8 @@ func TestDescriptorsForIsTheSmallest(t *testing.T) {
 		if connsWithin(need) < n {
 			t.Fatalf("descriptorsFor(%d) = %d, which holds %d", n, need, connsWithin(need))
 		}
-		if n > 448 && connsWithin(need-2) >= n { // integer eighths leave one to spare
-			t.Fatalf("descriptorsFor(%d) = %d, but %d suffice", n, need, need-2)
+		if connsWithin(need-1) >= n {
+			t.Fatalf("descriptorsFor(%d) = %d, but one less suffices", n, need)
 		}
 	})
 }
