@@ -56,7 +56,7 @@ type ApplyReport struct {
 func (r ApplyReport) Err() error {
 	for _, c := range r.Changes {
 		if c.Outcome == Failed || c.Outcome == NotDone || c.Outcome == RolledBack {
-			return fmt.Errorf("%w: %s lines", ErrNotWritten, Count(r.count(Failed, NotDone, RolledBack)))
+			return fmt.Errorf("%w: %s", ErrNotWritten, plural(r.count(Failed, NotDone, RolledBack), "line"))
 		}
 	}
 	if !r.Fits {

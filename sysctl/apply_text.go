@@ -37,7 +37,7 @@ func (r RestoreReport) WriteText(w io.Writer) error {
 
 func writeChanges(b *strings.Builder, changes []Change) {
 	for _, c := range changes {
-		before := strings.Join(strings.Fields(c.Before), " ")
+		before := c.Before
 		if before == "" {
 			before = "?"
 		}

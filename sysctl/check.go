@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 )
 
 // Verdict is the judgement on one setting.
@@ -183,6 +184,7 @@ func (p Parameter) read(root Root, h Host) (v Value, raw string, err error) {
 	if raw, err = root.text(p.File); err != nil {
 		return v, "", err
 	}
+	raw = strings.Join(strings.Fields(raw), " ") // the kernel parts a vector by tabs
 	if p.Word {
 		v, err = parseWord(raw)
 		return v, v.Word, err

@@ -31,7 +31,7 @@ func who(root Root, h Host, row Row) string {
 		return "root: limpet sysctl apply; limpet sysctl render --format sysctl keeps it over a reboot"
 	}
 	elsewhere := whoElsewhere(h, row)
-	if errors.Is(err, fs.ErrPermission) {
+	if errors.Is(err, fs.ErrPermission) && (h.InitialNetns || row.Scope == ScopeNetns || !isNet(p)) {
 		// Root in a privileged container may; in another /proc/sys is read-only.
 		return "root: limpet sysctl apply; where that is read-only, " + elsewhere
 	}
@@ -43,7 +43,7 @@ func whoElsewhere(h Host, row Row) string {
 	p := row.parameter
 	if row.Scope == ScopeHost {
 		if h.Container == "" {
-			return "outside of this network namespace: limpet sysctl apply on the host"
+			return "root of the host, outside of this network namespace: limpet sysctl apply there"
 		}
 		return "the node: limpet sysctl apply there, or a file in its /etc/sysctl.d"
 	}
