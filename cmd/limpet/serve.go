@@ -84,7 +84,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.log.Debug("memory limits", "gogc", limits.GOGC, "limit", config.FormatSize(limits.Bytes), "from", limits.From)
 	for _, step := range []func(context.Context) error{
-		n.prepareEngine, n.startKafka, n.startEngine, n.startDownlink, n.startAPI,
+		n.prepareEngine, n.checkHost, n.startKafka, n.startEngine, n.startDownlink, n.startAPI,
 	} {
 		if err := step(ctx); err != nil {
 			return err

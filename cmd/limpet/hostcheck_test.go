@@ -1,0 +1,61 @@
+package main
+
+import (
+	"bytes"
+	"log/slog"
+	"strings"
+	"testing"
+
+	"github.com/limpet-gateway/limpet/reactor"
+	"github.com/limpet-gateway/limpet/sysctl"
+)
+
+// No machine of today has the memory for ninety million connections: this one
+// falls short, and serve says so in one line for each setting.
+func TestShortfallsAreToldInOneLineEach(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	need := hostNeed(reactor.Limits{MaxConns: 90_000_000, Loops: 8, PerLoopTables: true, PerTable: 18_976})
+	if err := tellShortfalls(log, sysctl.System(), need); err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	told := map[string]bool{}
+	for _, line := range lines {
+		_, rest, ok := strings.Cut(line, "this host falls short: ")
+		if !ok || !strings.Contains(line, "level=WARN") {
+			t.Errorf("unexpected line %q", line)
+			continue
+		}
+		name, _, ok := strings.Cut(rest, " is ")
+		if !ok || told[name] {
+			t.Errorf("no setting, or told twice: %q", line)
+		}
+		told[name] = true
+	}
+	for _, name := range []string{"memory available", "RLIMIT_NOFILE hard"} {
+		if !told[name] {
+			t.Errorf("%s is not told:\n%s", name, out.String())
+		}
+	}
+}
+
+func TestSmallNodeStartsInSilence(t *testing.T) {
+	var out bytes.Buffer
+	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo}))
+	if err := tellShortfalls(log, sysctl.System(), hostNeed(reactor.Limits{MaxConns: 100, Loops: 1})); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Contains(out.String(), "memory available is") {
+		t.Errorf("a hundred connections are too many:\n%s", out.String())
+	}
+}
+
+func TestHostNeed(t *testing.T) {
+	if got, want := hostNeed(reactor.Limits{MaxConns: 5, Loops: 2}), (sysctl.Need{Conns: 5, Loops: 2, Tables: sysctl.TablesShared}); got != want {
+		t.Errorf("%+v", got)
+	}
+	if got := hostNeed(reactor.Limits{MaxConns: 5, Loops: 2, PerLoopTables: true}).Tables; got != sysctl.TablesPerLoop {
+		t.Errorf("tables %s", got)
+	}
+}
