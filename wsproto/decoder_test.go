@@ -346,8 +346,14 @@ func TestDecoderConfigValidate(t *testing.T) {
 	if err := (DecoderConfig{}).Validate(); err != nil {
 		t.Error(err)
 	}
-	err := DecoderConfig{MaxMessageSize: MaxMessageSizeCeiling + 1, MaxFragments: -1, RetainBytes: -1}.Validate()
-	if err == nil || strings.Count(err.Error(), "\n") != 2 {
+	bad := DecoderConfig{MaxMessageSize: MaxMessageSizeCeiling + 1, MaxFragments: -1, RetainBytes: -1}
+	if err := bad.Validate(); err == nil || strings.Count(err.Error(), "\n") != 2 {
 		t.Errorf("want three faults, got %v", err)
 	}
+	defer func() {
+		if recover() == nil {
+			t.Error("NewDecoder took what Validate refuses")
+		}
+	}()
+	NewDecoder(bad)
 }

@@ -265,3 +265,33 @@ func TestDeflateCostsNoIdleMemory(t *testing.T) {
 		}
 	}
 }
+
+func TestGiantScratchIsNotKept(t *testing.T) {
+	z := inflaters.New().(*inflater)
+	z.input = make([]byte, maxKeptInput+1)
+	z.free()
+	if z.input != nil {
+		t.Error("an inflater kept its input")
+	}
+	s := &scratch{bytes: make([]byte, 0, maxKeptOutput+1)}
+	s.free()
+	if s.bytes != nil {
+		t.Error("a scratch kept its output")
+	}
+}
+
+func TestDeflaterConfigValidate(t *testing.T) {
+	if err := (DeflaterConfig{}).Validate(); err != nil {
+		t.Error(err)
+	}
+	bad := DeflaterConfig{MinSize: -1}
+	if err := bad.Validate(); err == nil {
+		t.Error("a negative size is accepted")
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("NewDeflater took what Validate refuses")
+		}
+	}()
+	NewDeflater(bad)
+}

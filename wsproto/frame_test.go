@@ -2,6 +2,7 @@ package wsproto
 
 import (
 	"bytes"
+	"fmt"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -111,6 +112,9 @@ func TestProtocolErrorsFitACloseFrame(t *testing.T) {
 		code, reason, err := ParseClose(AppendClose(nil, e.Code, e.Reason)[2:])
 		if err != nil || code != e.Code || string(reason) != e.Reason {
 			t.Errorf("%v is sent as %d %q, %v", e, code, reason, err)
+		}
+		if got, want := e.Error(), fmt.Sprintf("websocket: close %d: %s", code, reason); got != want {
+			t.Errorf("%q, want %q", got, want)
 		}
 	}
 }
