@@ -121,6 +121,11 @@ func TestDecodeAccepts(t *testing.T) {
 			stream: join(frame(0x81, "x"), frame(0x81, "")),
 		},
 		{
+			rule: "5.4 control frames are no part of the message they interrupt", events: []event{ping("xyz"), pong(""), text("abcd")},
+			cfg:    DecoderConfig{MaxMessageSize: 4, MaxFragments: 2},
+			stream: join(frame(0x01, "abcd"), frame(0x89, "xyz"), frame(0x8a, ""), frame(0x80, "")),
+		},
+		{
 			rule: "as many fragments as allowed", events: []event{text("abc"), text("abc")}, cfg: DecoderConfig{MaxFragments: 3},
 			stream: join(frame(0x01, "a"), frame(0x00, "b"), frame(0x80, "c"), frame(0x01, "a"), frame(0x00, "b"), frame(0x80, "c")),
 		},

@@ -41,6 +41,7 @@ func TestUpgradeRefuses(t *testing.T) {
 		{"TLS", "\x16\x03\x01\x02\x00\x01", 400, "TLS"},
 		{"a PROXY protocol v2 signature", "\r\n\r\n\x00\r\nQUIT\n", 400, "request line"},
 		{"9112 2.3 version in small letters", requestLine("GET /ws http/1.1"), 400, "request line"},
+		{"9112 2.3 version 1,1", requestLine("GET /ws HTTP/1,1"), 400, "request line"},
 		{"9112 2.3 version 11", requestLine("GET /ws HTTP/11"), 400, "request line"},
 		{"9112 2.3 version 1.x", requestLine("GET /ws HTTP/1.x"), 400, "request line"},
 		{"9112 2.3 version 1.10", requestLine("GET /ws HTTP/1.10"), 400, "request line"},

@@ -58,14 +58,14 @@ func (p *bufferPool) put(b []byte) {
 	p.free[class] = append(p.free[class], b[:0])
 }
 
-// grow returns b with room for n more bytes. The capacity doubles at least,
-// so that a message which arrives byte by byte is copied less than twice in
-// all: 32+64+...+n/2 < n.
+// grow returns b with room for n more bytes. As capacities are powers of two
+// it doubles at least, so a message that arrives byte by byte is copied less
+// than once more in all: 32+64+...+n/2 < n.
 func (p *bufferPool) grow(b []byte, n int) []byte {
 	if cap(b)-len(b) >= n {
 		return b
 	}
-	larger := append(p.get(max(len(b)+n, 2*cap(b))), b...)
+	larger := append(p.get(len(b)+n), b...)
 	p.put(b)
 	return larger
 }

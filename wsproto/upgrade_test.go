@@ -87,6 +87,7 @@ func TestUpgradeAccepts(t *testing.T) {
 			"Connection:  Upgrade", "Sec-WebSocket-Key:"+sampleKey+" ", "Sec-WebSocket-Version: 13  ")},
 		{rule: "RFC 9110 section 7.8: among other protocols", stream: swapIn(swap("Upgrade: websocket", "Upgrade: h2c, websocket"), "Connection: Upgrade", "Connection: keep-alive", "Connection: , upgrade")},
 		{rule: "a query", stream: requestLine("GET /ws?id=a%20b&x HTTP/1.1"), query: "id=a%20b&x"},
+		{rule: "a URI in the query", stream: requestLine("GET /ws?back=http://a/b?c HTTP/1.1"), query: "back=http://a/b?c"},
 		{rule: "RFC 9112 section 3.2.2: absolute-form", stream: requestLine("GET http://other.example/ws?q HTTP/1.1"), query: "q", host: "other.example"},
 		{rule: "absolute-form of a WebSocket URI", stream: requestLine("GET WSS://[::1]:443/ws HTTP/1.1"), host: "[::1]:443"},
 		{rule: "RFC 9112 section 2.5: a higher minor version", stream: requestLine("GET /ws HTTP/1.2")},
