@@ -45,6 +45,19 @@ test: ## run all tests, with the race detector where there is a C compiler
 	  (cd $$dir && $(GO) test $$race -timeout $(TIMEOUT) ./...); \
 	done
 
+# Apache Kafka as Maven artifacts, pinned in the pom and run with the machine's
+# Java. The same tests run on the embedded broker in `make test`.
+KAFKA = $(CURDIR)/bin/kafka
+
+$(KAFKA)/.fetched: bridge/kafkatest/pom.xml
+	@mkdir -p $(KAFKA) && rm -f $(KAFKA)/*.jar
+	mvn -B -q -f $< dependency:copy-dependencies -DoutputDirectory=$(KAFKA)
+	@touch $@
+
+.PHONY: test-kafka
+test-kafka: $(KAFKA)/.fetched ## run the bridge's tests on Apache Kafka, and one with the broker away for a minute
+	LIMPET_TEST_KAFKA_LIBS=$(KAFKA) LIMPET_TEST_OUTAGE=60s $(GO) test -timeout $(TIMEOUT) ./bridge
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$($(GOFMT) -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \

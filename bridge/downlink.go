@@ -7,6 +7,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -77,9 +79,9 @@ type Downlink struct {
 	records, malformed atomic.Uint64
 }
 
-// NewDownlink prepares a downlink; Run consumes. A group that has never
-// committed begins with what is written from now on: older pushes were for
-// sessions that are gone.
+// NewDownlink prepares a downlink; Run consumes. Where the group has no position
+// yet, or has forgotten it, it begins with what is written from now on: older
+// pushes were for sessions that are gone.
 func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.Validate(); err != nil {
@@ -91,10 +93,15 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 			return nil, fmt.Errorf("downlink: %w", err)
 		}
 	}
+	if err := fixStart(cfg); err != nil {
+		return nil, fmt.Errorf("downlink: %w", err)
+	}
 	client, err := cfg.Kafka.newClient(
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(cfg.Topics.Downlink),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AfterMilli(time.Now().UnixMilli())),
+		// Every partition has a committed position (see fixStart); retention may
+		// have passed it.
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
 		kgo.SessionTimeout(cfg.GroupTimeout),
 		kgo.HeartbeatInterval(cfg.GroupTimeout/5),
 		kgo.RebalanceTimeout(max(3*cfg.GroupTimeout, 30*time.Second)),
@@ -110,6 +117,75 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 	}
 	return &Downlink{cfg: cfg, client: client}, nil
 }
+
+// fixStart commits the present end of every partition for which the group has
+// no position. Left to the members it would be decided when a partition is
+// first read: one that changes hands before its first commit would begin anew,
+// and skip what was written meanwhile.
+func fixStart(cfg DownlinkConfig) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	client, err := cfg.Kafka.newClient()
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	admin := kadm.NewClient(client)
+	ends, err := admin.ListEndOffsets(ctx, cfg.Topics.Downlink)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return fmt.Errorf("offsets of %s: %w", cfg.Topics.Downlink, err)
+	}
+	var committed kadm.OffsetResponses
+	err = retry(ctx, func() error {
+		committed, err = admin.FetchOffsets(ctx, cfg.Group)
+		return err
+	})
+	if err != nil && !errors.Is(err, kerr.GroupIDNotFound) {
+		return fmt.Errorf("positions of group %s: %w", cfg.Group, err)
+	}
+	begin := kadm.Offsets{}
+	ends.Each(func(end kadm.ListedOffset) {
+		if _, ok := committed.Lookup(end.Topic, end.Partition); !ok {
+			begin.Add(kadm.Offset{Topic: end.Topic, Partition: end.Partition, At: end.Offset, LeaderEpoch: end.LeaderEpoch})
+		}
+	})
+	if len(begin) == 0 {
+		return nil
+	}
+	// Only a group without members takes it; with members they have done it.
+	err = retry(ctx, func() error {
+		responses, err := admin.CommitOffsets(ctx, cfg.Group, begin)
+		if err == nil {
+			err = responses.Error()
+		}
+		return err
+	})
+	if err != nil && !errors.Is(err, kerr.UnknownMemberID) {
+		return fmt.Errorf("begin group %s: %w", cfg.Group, err)
+	}
+	return nil
+}
+
+// retry calls f until it succeeds, fails for good, or ctx ends: a cluster that
+// has never had a group takes a while to find who coordinates it.
+func retry(ctx context.Context, f func() error) error {
+	for {
+		err := f()
+		if err == nil || !kerr.IsRetriable(err) {
+			return err
+		}
+		select {
+		case <-time.After(retryPause):
+		case <-ctx.Done():
+			return err
+		}
+	}
+}
+
+const retryPause = 100 * time.Millisecond
 
 // Run consumes until ctx ends, commits what was handed on and leaves the
 // group. It returns nil then. It is called once.

@@ -41,6 +41,7 @@ func outageTime(t *testing.T) time.Duration {
 // The broker goes away under load and comes back: nothing that was accepted is
 // lost, what could not be was refused, memory was bounded.
 func TestUplinkOutage(t *testing.T) {
+	t.Parallel() // it may take a minute, beside others
 	dir := t.TempDir()
 	topics := embeddedTopics(4, 8)
 	broker, err := embedded.Start(embedded.Config{DataDir: dir, Topics: topics})
@@ -64,6 +65,26 @@ func TestUplinkOutage(t *testing.T) {
 	defer broker.Close()
 	acked := u.Stats().Acked
 	eventually(t, "messages are acknowledged again", func() bool { return u.Stats().Acked > acked+2000 })
+	l.check(b)
+}
+
+// A real Kafka is killed under load and started again.
+func TestUplinkKafkaKilled(t *testing.T) {
+	if realKafka == nil {
+		return // TestUplinkOutage is the same with the embedded broker
+	}
+	b := startBroker(t)
+	const limit = 4 << 20
+	u := startUplink(t, b, UplinkConfig{BufferedBytes: limit, MaxMessageBytes: 1024})
+	l := startLedger(t, u, limit)
+	eventually(t, "messages are acknowledged", func() bool { return u.Stats().Acked > 1000 })
+	realKafka.Kill()
+	time.Sleep(time.Second)
+	if err := realKafka.Start(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	acked := u.Stats().Acked
+	eventually(t, "messages are acknowledged again", func() bool { return u.Stats().Acked > acked+1000 })
 	l.check(b)
 }
 

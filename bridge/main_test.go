@@ -9,13 +9,40 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/bridge/embedded"
+	"github.com/limpet-gateway/limpet/bridge/kafkatest"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// realKafka is the broker that the tests use in place of the embedded one,
+// apart from those that need its faults; nil where there are no artifacts.
+var realKafka *kafkatest.Broker
+
+func TestMain(m *testing.M) { os.Exit(run(m)) }
+
+func run(m *testing.M) int {
+	if libs := os.Getenv(kafkatest.LibsVariable); libs != "" && os.Getenv(diskFullDir) == "" {
+		broker, err := kafkatest.New(libs)
+		if err == nil {
+			defer broker.Close()
+			err = broker.Start(context.Background())
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		realKafka = broker
+	}
+	code := m.Run()
+	ignore := goleak.IgnoreAnyFunction("github.com/limpet-gateway/limpet/bridge/kafkatest.(*Broker).Start.func2")
+	if err := goleak.Find(ignore); err != nil && code == 0 {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return code
+}
 
 // testTimeout bounds everything that a test waits for.
 const testTimeout = 20 * time.Second
@@ -34,18 +61,14 @@ type testBroker struct {
 	cluster cluster // nil for a real Kafka
 }
 
-// realKafka names a broker, host:port, that the tests use in place of the
-// embedded one, apart from those that need its faults.
-const realKafka = "LIMPET_TEST_KAFKA"
-
-// startBroker returns a broker with all topics: a real Kafka if the
-// environment names one. Topics are the test's own.
+// startBroker returns a broker with all topics, a real Kafka if there is one.
+// The topics are the test's own.
 func startBroker(t testing.TB) *testBroker {
 	t.Helper()
-	addr := os.Getenv(realKafka)
-	if addr == "" {
+	if realKafka == nil {
 		return startEmbedded(t)
 	}
+	addr := realKafka.Addr()
 	b := &testBroker{addr: addr, topics: NewTopics(fmt.Sprintf("t%08x.", rand.Uint32()))}
 	client, err := Kafka{Brokers: []string{addr}}.newClient()
 	if err != nil {

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -55,20 +57,18 @@ func (t Topics) Specs(partitions, inboxPartitions int32) []TopicSpec {
 }
 
 // EnsureTopics creates the topics that do not exist, with the broker's default
-// replication. Existing ones stay as they are.
+// replication, and returns when the brokers know them: a controller answers
+// before that. Existing ones stay as they are.
 func EnsureTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) error {
+	missing, err := MissingTopics(ctx, client, specs)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	var created []TopicSpec
 	admin := kadm.NewClient(client)
-	names := make([]string, len(specs))
-	for i, s := range specs {
-		names[i] = s.Name
-	}
-	existing, err := admin.ListTopics(ctx, names...)
-	if err != nil {
-		return fmt.Errorf("list topics: %w", err)
-	}
 	var faults []error
 	for _, s := range specs {
-		if d, ok := existing[s.Name]; ok && d.Err == nil {
+		if !slices.Contains(missing, s.Name) {
 			continue
 		}
 		response, err := admin.CreateTopic(ctx, s.Partitions, -1, nil, s.Name)
@@ -78,12 +78,32 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) er
 		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 			faults = append(faults, fmt.Errorf("create topic %s: %w", s.Name, err))
 		}
+		created = append(created, s)
+	}
+	for len(faults) == 0 && len(missing) > 0 {
+		select {
+		case <-time.After(topicPoll):
+		case <-ctx.Done():
+			return fmt.Errorf("topics %s were created and do not appear: %w", strings.Join(missing, ", "), ctx.Err())
+		}
+		if missing, err = notServed(ctx, client, created, true); err != nil {
+			return err
+		}
 	}
 	return errors.Join(faults...)
 }
 
+// topicPoll is how often EnsureTopics looks for what it created.
+const topicPoll = 20 * time.Millisecond
+
 // MissingTopics returns the topics of specs that do not exist.
 func MissingTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) ([]string, error) {
+	return notServed(ctx, client, specs, false)
+}
+
+// notServed returns the topics that do not exist or, if that matters, of which
+// a partition has no leader.
+func notServed(ctx context.Context, client *kgo.Client, specs []TopicSpec, leaders bool) ([]string, error) {
 	names := make([]string, len(specs))
 	for i, s := range specs {
 		names[i] = s.Name
@@ -94,7 +114,12 @@ func MissingTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) (
 	}
 	var missing []string
 	for _, name := range names {
-		if d, ok := existing[name]; !ok || errors.Is(d.Err, kerr.UnknownTopicOrPartition) {
+		d, ok := existing[name]
+		headless := false
+		for _, p := range d.Partitions {
+			headless = headless || leaders && p.Leader < 0
+		}
+		if !ok || d.Err != nil || headless {
 			missing = append(missing, name)
 		}
 	}

@@ -28,6 +28,7 @@ var arrows = map[string][]string{
 	"internal/gateway":  {"reactor", "wsproto", "registry", "bridge", "internal/session"},
 	"registry/redisdir": {"registry", "internal/session"},
 	"bridge/embedded":   {},
+	"bridge/kafkatest":  {},
 	"bridge/client":     {"bridge", "internal/session"},
 }
 
