@@ -26,7 +26,7 @@ func (e *ProtocolError) Error() string {
 }
 
 // The ways in which frames are refused. Those that gobwas/ws finds
-// (ws.CheckHeader) are carried over word for word by checked.
+// (ws.CheckHeader) are carried over word for word by checkHeader.
 var (
 	errLengthNotMinimal = &ProtocolError{CodeProtocolError, "length not encoded in the fewest bytes"}
 	errLengthHighBit    = &ProtocolError{CodeProtocolError, "high bit of the 64-bit length is set"}
