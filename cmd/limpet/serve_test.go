@@ -95,6 +95,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 		}
 		time.Sleep(10 * time.Millisecond)
 	}
+	time.Sleep(2 * sameSignal)
 	start := time.Now()
 	p.signal(syscall.SIGTERM)
 	if code := p.waitExit(); code != 1 {

@@ -15,16 +15,26 @@ func (n *node) leave(first os.Signal, signals <-chan os.Signal) error {
 	n.ready.Drain()
 	drained := make(chan error, 1)
 	go func() { drained <- n.drain() }()
-	select {
-	case err := <-drained:
-		if err == nil {
-			n.log.Info("drained")
+	begun := time.Now()
+	for {
+		select {
+		case err := <-drained:
+			if err == nil {
+				n.log.Info("drained")
+			}
+			return err
+		case s := <-signals:
+			if time.Since(begun) < sameSignal {
+				continue
+			}
+			return fmt.Errorf("ended by a second signal (%s); %d sessions were cut off", s, n.engine.Sessions())
 		}
-		return err
-	case s := <-signals:
-		return fmt.Errorf("ended by a second signal (%s); %d sessions were cut off", s, n.engine.Sessions())
 	}
 }
+
+// sameSignal is the time in which a second signal counts as the first once
+// more: a supervisor that signals both the process and its group sends two.
+const sameSignal = 250 * time.Millisecond
 
 func (n *node) drain() error {
 	if err := n.engine.Drain(context.Background(), n.cfg.DrainWindow); err != nil {

@@ -1,0 +1,155 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.uber.org/goleak"
+
+	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/reactor"
+	"github.com/limpet-gateway/limpet/registry"
+)
+
+const patience = 20 * time.Second
+
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).purgeStaleWorkers"), // gnet's pool for dialling, which lives as long as the process
+		goleak.IgnoreTopFunction("github.com/panjf2000/ants/v2.(*poolCommon).ticktock"))
+}
+
+func start(t *testing.T, uplink Uplink) (*Gateway, string) {
+	t.Helper()
+	g := New(registry.NewTable(registry.Config{Incarnation: 7}), slog.New(slog.DiscardHandler))
+	g.SetUplink(uplink)
+	e, err := reactor.New(reactor.Config{Addr: "127.0.0.1:0", Incarnation: 7, Loops: 2}, g)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g.SetEngine(e)
+	if err := e.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		if err := e.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+	return g, "ws://" + e.Addr().String() + "/ws"
+}
+
+func dial(t *testing.T, url string) *websocket.Conn {
+	t.Helper()
+	c, resp, err := websocket.DefaultDialer.Dial(url, nil)
+	if err != nil {
+		t.Fatalf("dial %s: %v %v", url, err, resp)
+	}
+	t.Cleanup(func() { c.Close() })
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	return c
+}
+
+func expect(t *testing.T, c *websocket.Conn, want string) {
+	t.Helper()
+	if _, got, err := c.ReadMessage(); err != nil || string(got) != want {
+		t.Fatalf("got %q, %v; want %q", got, err, want)
+	}
+}
+
+func push(text string) *bridge.Push {
+	return &bridge.Push{Opcode: session.Text, Payload: []byte(text)}
+}
+
+func TestPushesReachWhoTheyAreFor(t *testing.T) {
+	g, url := start(t, Discard)
+	a, b := dial(t, url+"?id=a"), dial(t, url+"?id=b")
+	if out := g.User("a", push("to a")); out != (bridge.Outcome{Delivered: 1}) {
+		t.Errorf("user a: %+v", out)
+	}
+	if out := g.User("nobody", push("lost")); out != (bridge.Outcome{Offline: 1}) {
+		t.Errorf("user nobody: %+v", out)
+	}
+	ids := g.table.AppendSessions(nil, []byte("b"))
+	if len(ids) != 1 {
+		t.Fatalf("sessions of b: %v", ids)
+	}
+	if out := g.Session(ids[0], push("to b")); out != (bridge.Outcome{Delivered: 1}) {
+		t.Errorf("session of b: %+v", out)
+	}
+	if out := g.Session(session.ID{Incarnation: 1, Generation: 1}, push("lost")); out != (bridge.Outcome{Offline: 1}) {
+		t.Errorf("foreign session: %+v", out)
+	}
+	if out := g.Group("none", push("lost")); out != (bridge.Outcome{Offline: 1}) {
+		t.Errorf("empty group: %+v", out)
+	}
+	if out := g.All(push("to all")); out != (bridge.Outcome{Delivered: 2}) {
+		t.Errorf("all: %+v", out)
+	}
+	expect(t, a, "to a")
+	expect(t, a, "to all")
+	expect(t, b, "to b")
+	expect(t, b, "to all")
+}
+
+// A principal has one session unless configured otherwise: the newer one
+// stays.
+func TestNewerSessionDisplacesOlder(t *testing.T) {
+	g, url := start(t, Echo)
+	older := dial(t, url+"?id=dev1")
+	newer := dial(t, url+"?id=dev1")
+	var closed *websocket.CloseError
+	if _, _, err := older.ReadMessage(); !errors.As(err, &closed) || closed.Code != 4001 {
+		t.Fatalf("the older session saw %v, want 4001", err)
+	}
+	if err := newer.WriteMessage(websocket.TextMessage, []byte("here")); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, newer, "here")
+	if out := g.User("dev1", push("one")); out.Delivered != 1 {
+		t.Errorf("%+v", out)
+	}
+	expect(t, newer, "one")
+}
+
+func TestPrincipalsAreForgotten(t *testing.T) {
+	g, url := start(t, Echo)
+	for i := range 50 {
+		dial(t, fmt.Sprintf("%s?id=dev%d", url, i)).Close()
+	}
+	for end := time.Now().Add(patience); g.table.Stats().Sessions != 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%+v", g.table.Stats())
+		}
+	}
+}
+
+func TestUnnamedPeersDiffer(t *testing.T) {
+	g, url := start(t, Echo)
+	dial(t, url)
+	dial(t, url)
+	if n := g.engine.Sessions(); n != 2 {
+		t.Errorf("%d sessions of two unnamed peers", n)
+	}
+}
+
+func TestBadPrincipals(t *testing.T) {
+	_, url := start(t, Echo)
+	for _, query := range []string{"id=", "id=a%20b", "id=a%0ab", "id=%C3%A9", "id=" + strings.Repeat("x", 129)} {
+		_, resp, err := websocket.DefaultDialer.Dial(url+"?"+query, nil)
+		if err == nil || resp == nil || resp.StatusCode != 400 {
+			t.Errorf("%s: %v %v, want 400", query, resp, err)
+		}
+	}
+	dial(t, url+"?id="+strings.Repeat("x", 128))
+	dial(t, url+"?id=a-._~:@%2B=/9Z")
+}
