@@ -44,7 +44,6 @@ func serve(ctx context.Context, loaded *config.Loaded) error {
 		return err
 	}
 	n.announce(os.Stderr)
-	n.checkHost()
 	select {
 	case s := <-signals:
 		return n.leave(s, signals)
