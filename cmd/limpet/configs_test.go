@@ -70,7 +70,7 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 	base := []string{"--kafka=10.0.0.1:9092", "--node=gw-1"}
 	before := handedOut(t, loadArgs(t, base...))
 	values := map[string]string{
-		"sessions-per-principal": "9", "groups-per-session": "9", "listen": "127.0.0.1:9999", "max-conns": "9", "max-fragments": "9", "subprotocols": "v1", "deflate": "true", "deflate-min-size": "9B",
+		"sessions-per-principal": "9", "groups-per-session": "9", "listen": "127.0.0.1:9999", "max-conns": "9", "max-fragments": "9", "subprotocols": "v1", "deflate": "false", "deflate-min-size": "9B",
 		"control-rate": "9", "retry-after": "9s", "outbound-limit": "9MiB", "heartbeat": "9s", "heartbeat-grace": "9s", "handshake-timeout": "9s",
 		"message-timeout": "9s", "close-timeout": "9s", "linger-timeout": "9s", "loops": "9", "fd-tables": "per-loop",
 		"mailbox-messages": "99", "mailbox-bytes": "9MiB",

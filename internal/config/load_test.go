@@ -75,6 +75,7 @@ func TestDefaults(t *testing.T) {
 		ProduceTimeout: 2 * time.Second, Linger: 5 * time.Millisecond, Compression: CompressionNone,
 		BrokerListen: "127.0.0.1:0", BrokerRetention: 24 * time.Hour,
 		SessionsPerPrincipal: 1, GroupsPerSession: 64, MaxMessageSize: 64 << 10, MaxFragments: 1024, OutboundLimit: 256 << 10,
+		Deflate:        true,
 		DeflateMinSize: 256, ControlRate: 100, RetryAfter: 5 * time.Second, LingerTimeout: 2 * time.Second,
 		Heartbeat: 25 * time.Second, HeartbeatGrace: 15 * time.Second,
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, CloseTimeout: 5 * time.Second,

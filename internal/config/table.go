@@ -113,7 +113,7 @@ var keys = []Key{
 	{Name: "subprotocols", Section: "Connections", DefaultNote: "none",
 		Help: "WebSocket subprotocols spoken here, the preferred one first",
 		bind: func(c *Serve) value { return tokenList(&c.Subprotocols) }},
-	{Name: "deflate", Section: "Connections", Default: "false",
+	{Name: "deflate", Section: "Connections", Default: "true",
 		Help: "offer permessage-deflate, without context takeover",
 		bind: func(c *Serve) value { return boolean(&c.Deflate) }},
 	{Name: "deflate-min-size", Section: "Connections", Default: "256B",
