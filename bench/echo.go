@@ -14,7 +14,6 @@ const openShare = 0.6
 
 // echo measures throughput in a closed loop, then latency in an open one.
 func echo(ctx context.Context, t *trial) error {
-	t.rec.enter("connect")
 	if _, err := t.dial(ctx, t.opt.Conns); err != nil {
 		return err
 	}

@@ -21,13 +21,15 @@ func idle(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
-	m := &report.Memory{Base: base}
-	t.out.Memory = m
+	if t.out.Memory == nil {
+		t.out.Memory = &report.Memory{}
+	}
+	m := t.out.Memory
+	m.Base = base
 	defer t.memoryFigures(m)
 	var took time.Duration
 	for step := 1; step <= t.opt.Steps; step++ {
 		want := t.opt.Conns*step/t.opt.Steps - t.opt.Conns*(step-1)/t.opt.Steps
-		t.rec.enter("connect")
 		d, dialErr := t.dial(ctx, want)
 		if d.End > d.Start {
 			took += time.Duration(d.End - d.Start)
@@ -60,12 +62,15 @@ func (t *trial) point(ctx context.Context, m *report.Memory) error {
 		return err
 	}
 	open := t.fleet.Stats().Open
-	p := report.Point{Conns: open, Memory: mem, Settled: ok}
+	p := report.Point{Round: t.round, Conns: open, Memory: mem, Settled: ok}
 	p.Threads, _ = t.proc.Threads(t.server.PID)
 	if p.Kernel, err = t.proc.Kernel(); err != nil {
 		return fmt.Errorf("kernel memory: %w", err)
 	}
 	m.Points = append(m.Points, p)
+	if !ok {
+		t.note("memory at %d connections was still changing when it was read", open)
+	}
 	t.say("%6d connections: RSS %s%s", open, report.FormatValue(float64(mem.RSS), "B"), map[bool]string{false: " (not settled)"}[ok])
 	return nil
 }
@@ -85,21 +90,18 @@ func hold(ctx context.Context, d time.Duration) error {
 // memoryFigures fits the lines. The slope leaves out the base: a server's
 // first connections warm up pools that the later ones share.
 func (t *trial) memoryFigures(m *report.Memory) {
-	var x, rss, anon, pss []float64
+	rss, anon, pss := make([]series, t.round), make([]series, t.round), make([]series, t.round)
 	for _, p := range m.Points {
-		x = append(x, float64(p.Conns))
-		rss = append(rss, float64(p.Memory.RSS))
-		anon = append(anon, float64(p.Memory.RSSAnon))
-		pss = append(pss, float64(p.Memory.PSS))
-		if !p.Settled {
-			t.out.Client.Why = append(t.out.Client.Why, fmt.Sprintf("memory at %d connections was still changing when it was read", p.Conns))
-		}
+		x, r := float64(p.Conns), p.Round-1
+		rss[r].add(x, float64(p.Memory.RSS))
+		anon[r].add(x, float64(p.Memory.RSSAnon))
+		pss[r].add(x, float64(p.Memory.PSS))
 	}
-	if len(x) == 0 || x[len(x)-1] == 0 {
+	if len(m.Points) == 0 || m.Points[len(m.Points)-1].Conns == 0 {
 		return
 	}
 	last := m.Points[len(m.Points)-1]
-	m.RSS, m.Anon, m.PSS = fit(x, rss), fit(x, anon), fit(x, pss)
+	m.RSS, m.Anon, m.PSS = fit(rss...), fit(anon...), fit(pss...)
 	m.Simple = (float64(last.Memory.RSS) - float64(m.Base.RSS)) / float64(last.Conns)
 	// Over loopback both ends of a connection are sockets of this machine.
 	sockets := last.Conns * t.endsHere()

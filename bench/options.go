@@ -32,6 +32,7 @@ type Options struct {
 	Size      int           // payload bytes
 	Seed      uint64
 	Steps     int     // counts of connections at which memory is read
+	Rounds    int     // times that a spawned server is started and measured anew
 	InFlight  []int   // broadcasts under way at once
 	SlowShare float64 // of the connections that do not read
 	Churn     float64 // connections per second that are replaced
@@ -49,7 +50,9 @@ const (
 	MaxConns = 4_000_000
 	MaxSteps = 100
 	MaxSize  = 1 << 20
-	minSteps = 4 // fewer give no useful confidence interval
+
+	maxRounds = 20
+	minSteps  = 4 // fewer give no useful confidence interval
 )
 
 // Validate reports every fault at once, in words a user can act on.
@@ -81,6 +84,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Steps < minSteps || o.Steps > MaxSteps || o.Steps > o.Conns {
 		bad("--steps %d: want %d to %d, and no more than --conns", o.Steps, minSteps, MaxSteps)
+	}
+	if o.Rounds < 1 || o.Rounds > maxRounds {
+		bad("--rounds %d: want 1 to %d", o.Rounds, maxRounds)
 	}
 	for name, d := range map[string]time.Duration{"--duration": o.Duration, "--warmup": o.Warmup} {
 		if d < 0 {

@@ -46,7 +46,7 @@ func Run(ctx context.Context, o Options, progress Progress) (*report.Result, err
 		out := &report.Target{Name: name, Complete: true, Faults: []report.Fault{}, Figures: []report.Figure{}, Errors: map[string]uint64{}}
 		result.Targets = append(result.Targets, out)
 		progress.Line(fmt.Sprintf("%s: %s", name, s.Name))
-		if err := measure(ctx, &o, s, out, progress); err != nil {
+		if err := measure(ctx, o, s, out, progress); err != nil {
 			if !errors.Is(err, errFaults) && ctx.Err() == nil {
 				out.Faults = append(out.Faults, report.Fault{Message: err.Error()})
 			}
@@ -70,20 +70,53 @@ func Run(ctx context.Context, o Options, progress Progress) (*report.Result, err
 func (o *Options) settings() report.Settings {
 	return report.Settings{
 		Conns: o.Conns, Rate: o.Rate, MsgRate: o.MsgRate, Seconds: o.Duration.Seconds(), Warmup: o.Warmup.Seconds(),
-		Timeout: o.Timeout.Seconds(), Size: o.Size, Seed: o.Seed, Steps: o.Steps, InFlight: o.InFlight,
+		Timeout: o.Timeout.Seconds(), Size: o.Size, Seed: o.Seed, Steps: o.Steps, Rounds: o.Rounds, InFlight: o.InFlight,
 		SlowShare: o.SlowShare, Churn: o.Churn, ClientsMin: o.Clients,
 	}
 }
 
-// measure runs the scenario against one server.
-func measure(ctx context.Context, o *Options, s Scenario, out *report.Target, progress Progress) error {
+// measure runs the scenario against one server: in several rounds when it was
+// asked for and the server can be started anew, and again with more client
+// processes when the client turned out to be in the way.
+func measure(ctx context.Context, o Options, s Scenario, out *report.Target, progress Progress) error {
+	rounds, chosen := 1, o.Clients == 0
+	if !strings.Contains(out.Name, "://") {
+		rounds = o.Rounds
+	}
+	for n := 1; n <= rounds; n++ {
+		out.Figures, out.Client = []report.Figure{}, report.Client{Why: out.Client.Why}
+		if err := attempt(ctx, &o, s, out, n, progress); err != nil {
+			return err
+		}
+		more := moreClients(out.Client, runtime.NumCPU())
+		if more == 0 || !chosen {
+			continue
+		}
+		progress.Line(fmt.Sprintf("%s: the client was the bottleneck with %d process(es): again with %d", out.Name, out.Client.Processes, more))
+		*out = report.Target{Name: out.Name, Complete: true, Faults: []report.Fault{}, Errors: map[string]uint64{}}
+		o.Clients, n = more, 0
+	}
+	return nil
+}
+
+// moreClients is the number of client processes to try next, or 0. A core
+// stays with the server.
+func moreClients(c report.Client, cores int) int {
+	if !c.Bottleneck || c.Processes*2 > cores-1 {
+		return 0
+	}
+	return c.Processes * 2
+}
+
+// attempt runs the scenario once.
+func attempt(ctx context.Context, o *Options, s Scenario, out *report.Target, round int, progress Progress) error {
 	server, err := o.start(ctx, out.Name)
 	if err != nil {
 		return err
 	}
 	defer server.Stop()
 	proc := probe.Host()
-	t := &trial{opt: o, server: server, proc: proc, out: out}
+	t := &trial{opt: o, server: server, proc: proc, out: out, round: round}
 	t.say = func(format string, args ...any) { progress.Line(out.Name + ": " + fmt.Sprintf(format, args...)) }
 	out.URL, out.PID, out.Command = "ws://"+server.Host+server.Path, server.PID, server.Command
 	if err := t.fits(); err != nil {
@@ -95,7 +128,7 @@ func measure(ctx context.Context, o *Options, s Scenario, out *report.Target, pr
 	// Metrics are read outside of the measured time; a server without them is
 	// measured all the same.
 	if out.Before, err = server.ReadMetrics(ctx); err != nil {
-		out.Client.Why = append(out.Client.Why, err.Error())
+		t.note("%v", err)
 		server.Metrics = ""
 	}
 	t.fleet, err = load.StartFleet(ctx, load.FleetConfig{
@@ -119,7 +152,7 @@ func measure(ctx context.Context, o *Options, s Scenario, out *report.Target, pr
 		progress.Sample(out.Name, sample)
 	})
 	err = s.run(ctx, t)
-	out.Timeline = t.rec.close()
+	out.Timeline = append(out.Timeline, shift(t.rec.close(), out.Timeline)...)
 	t.finish()
 	if gone := server.Failure(); gone != nil {
 		t.fault("see its last words, and dmesg for the kernel's out-of-memory killer", "%v", gone)
@@ -129,6 +162,17 @@ func measure(ctx context.Context, o *Options, s Scenario, out *report.Target, pr
 		err = context.Cause(ctx)
 	}
 	return err
+}
+
+// shift moves the samples of a later round behind those of the earlier ones.
+func shift(samples, earlier []report.Sample) []report.Sample {
+	if len(earlier) == 0 {
+		return samples
+	}
+	for i := range samples {
+		samples[i].At += earlier[len(earlier)-1].At
+	}
+	return samples
 }
 
 func (o *Options) start(ctx context.Context, name string) (*target.Server, error) {

@@ -18,7 +18,7 @@ type Scenario struct {
 func defaults(change func(*Options)) Options {
 	o := Options{
 		Conns: 1000, Rate: 5000, Duration: 10 * time.Second, Warmup: 2 * time.Second,
-		Timeout: 10 * time.Second, Size: 64, Seed: 1, Steps: 8, InFlight: []int{1, 10},
+		Timeout: 10 * time.Second, Size: 64, Seed: 1, Steps: 4, Rounds: 1, InFlight: []int{1, 10},
 		SlowShare: 0.1,
 	}
 	change(&o)
@@ -34,10 +34,20 @@ func Scenarios() []Scenario {
 			Method: `Connections are opened in --steps steps. After each step the server's memory
 is read until three readings agree. The cost of a connection is the slope of
 the line through all steps, with its 95 % confidence interval, next to the
-simple difference; the kernel's part is read from slabinfo and sockstat.
+simple difference. A spawned server is started and measured --rounds times,
+because a collector's timing moves a single run by several percent. The kernel's part is read from slabinfo and sockstat.
 --duration holds the connections before the last reading, answering pings.`,
-			Defaults: defaults(func(o *Options) { o.Conns = 15_000; o.Duration = 0 }),
+			Defaults: defaults(func(o *Options) { o.Conns, o.Duration, o.Steps, o.Rounds = 15_000, 0, 16, 2 }),
 			run:      idle,
+		},
+		{
+			Name:     "connect",
+			Question: "How many connections per second does the server take, and how long does an upgrade last?",
+			Method: `All connections are opened as fast as the server takes them, or at --rate, and
+dropped; this repeats until --duration is over, and once before it that is not
+counted. Latency counts from the time at which a dial was due to the 101.`,
+			Defaults: defaults(func(o *Options) { o.Conns, o.Rate = 5000, 0 }),
+			run:      connect,
 		},
 		{
 			Name:     "echo",
@@ -48,6 +58,54 @@ Then messages are due at a fixed rate whatever the server does (--msg-rate, or
 due, so that a stalled server is not flattered. Each part lasts --duration.`,
 			Defaults: defaults(func(o *Options) { o.Conns = 200 }),
 			run:      echo,
+		},
+		{
+			Name:     "fanout",
+			Question: "How long until the last of N clients has a message sent to all, and what does a delivery cost?",
+			Method: `Broadcasts are published with a fixed number under way at once (--in-flight, one
+part each): the next begins when the last client of one has it. Baseline
+servers and --target take "!broadcast TEXT" on a connection; limpet is asked
+through its HTTP API.`,
+			Defaults: defaults(func(o *Options) { o.Conns, o.Size = 5000, 128 }),
+			run:      fanout,
+		},
+		{
+			Name:     "uplink",
+			Question: "How many messages per second reach Kafka, and how many are lost?",
+			Method: `limpet runs with the kafka uplink. Messages are due at --msg-rate; each carries
+a number, and a consumer counts the numbers that it finds in Kafka: a missing
+one is lost, one seen twice is a duplicate. Latency counts from the time at
+which a message was due to its arrival at the consumer.`,
+			Defaults: defaults(func(o *Options) { o.Conns, o.MsgRate = 500, 10_000 }),
+			run:      uplink,
+		},
+		{
+			Name:     "storm",
+			Question: "Everybody drops and reconnects at once: how long until all are back?",
+			Method: `All connections end with RST and every client dials again in the same moment,
+without a pace. Refused ones come back after the server's Retry-After, or a
+jittered and doubling pause. The peak of RSS counts from the moment of the drop.`,
+			Defaults: defaults(func(o *Options) { o.Conns, o.Duration = 10_000, time.Minute }),
+			run:      storm,
+		},
+		{
+			Name:     "slow",
+			Question: "Some clients never read: what does it cost the server, and what do the others notice?",
+			Method: `First all clients echo at --msg-rate, which gives the latency to compare with.
+Then --slow-share of them sends as fast as the server takes it and never reads,
+while the rest goes on as before.`,
+			Defaults: defaults(func(o *Options) { o.Size, o.MsgRate = 1024, 2000 }),
+			run:      slow,
+		},
+		{
+			Name:     "soak",
+			Question: "Does memory grow over hours of mixed load?",
+			Method: `Messages at --msg-rate while --churn connections per second end, every other
+one without a goodbye, and are replaced. RSS is read at least 20 times; the
+figure is the slope over time with its confidence interval, without the first
+tenth of the time.`,
+			Defaults: defaults(func(o *Options) { o.Conns, o.MsgRate, o.Churn, o.Duration = 2000, 1000, 20, time.Hour }),
+			run:      soak,
 		},
 	}
 }

@@ -6,40 +6,49 @@ import (
 	"github.com/limpet-gateway/limpet/bench/report"
 )
 
-// fit is the least-squares line through the points with the 95 % confidence
-// interval of its slope: b ± t(0.975, n−2) × s / √Σ(x−x̄)², where s² is the sum
-// of squared residuals over n−2. Below three points there is no interval.
-func fit(x, y []float64) report.Slope {
-	n := len(x)
-	if n < 2 {
-		return report.Slope{N: n}
-	}
-	var mx, my float64
-	for i := range n {
-		mx += x[i] / float64(n)
-		my += y[i] / float64(n)
-	}
-	var sxx, sxy float64
-	for i := range n {
-		sxx += (x[i] - mx) * (x[i] - mx)
-		sxy += (x[i] - mx) * (y[i] - my)
+// series is one group of points that share a line's slope.
+type series struct{ x, y []float64 }
+
+func (s *series) add(x, y float64) { s.x, s.y = append(s.x, x), append(s.y, y) }
+
+// fit is the least-squares slope that all groups share, each with an
+// intercept of its own, and its 95 % confidence interval:
+//
+//	b ± t(0.975, df) × √(Σ residuals² / df / Σ(x−x̄)²),  df = points − groups − 1
+//
+// with sums over all groups and x̄ the mean of a point's own group.
+func fit(groups ...series) report.Slope {
+	var n int
+	var sxx, sxy, syy float64
+	for _, g := range groups {
+		mx, my := mean(g.x), mean(g.y)
+		for i := range g.x {
+			sxx += (g.x[i] - mx) * (g.x[i] - mx)
+			sxy += (g.x[i] - mx) * (g.y[i] - my)
+			syy += (g.y[i] - my) * (g.y[i] - my)
+		}
+		n += len(g.x)
 	}
 	if sxx == 0 {
 		return report.Slope{N: n}
 	}
-	b := sxy / sxx
-	out := report.Slope{PerConn: b, N: n}
-	if n < 3 {
+	out := report.Slope{PerConn: sxy / sxx, N: n}
+	df := n - len(groups) - 1
+	if df < 1 {
+		out.Low, out.High = out.PerConn, out.PerConn
 		return out
 	}
-	var rest float64
-	for i := range n {
-		d := y[i] - my - b*(x[i]-mx)
-		rest += d * d
-	}
-	half := student975(n-2) * math.Sqrt(rest/float64(n-2)/sxx)
-	out.Low, out.High = b-half, b+half
+	rest := max(syy-sxy*sxy/sxx, 0)
+	half := student975(df) * math.Sqrt(rest/float64(df)/sxx)
+	out.Low, out.High = out.PerConn-half, out.PerConn+half
 	return out
+}
+
+func mean(v []float64) (m float64) {
+	for _, x := range v {
+		m += x / float64(len(v))
+	}
+	return m
 }
 
 // student975 is the 97.5 % quantile of Student's t for the given degrees of

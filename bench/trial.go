@@ -21,6 +21,7 @@ type trial struct {
 	rec    *recorder
 	proc   probe.Proc
 	out    *report.Target
+	round  int                              // from 1
 	say    func(format string, args ...any) // progress, one line each
 
 	kernelBefore probe.Kernel
@@ -35,6 +36,11 @@ var errFaults = errors.New("the trial has faults")
 // fault adds a fault to the result.
 func (t *trial) fault(advice, format string, args ...any) {
 	t.out.Faults = append(t.out.Faults, report.Fault{Message: fmt.Sprintf(format, args...), Advice: advice})
+}
+
+// note adds a remark to the result.
+func (t *trial) note(format string, args ...any) {
+	t.out.Client.Why = append(t.out.Client.Why, fmt.Sprintf(format, args...))
 }
 
 // figure adds a headline figure.
@@ -54,10 +60,15 @@ func (t *trial) settled(ctx context.Context) (probe.Memory, bool, error) {
 	return m, ok, err
 }
 
+// gentle is how many dials are under way at once unless their speed is the
+// question: fewer leave less behind in the server's pools.
+const gentle = 64
+
 // dial opens n more connections and turns what failed into faults. What
 // opened stays open. The error is errFaults when something did fail.
 func (t *trial) dial(ctx context.Context, n int) (load.DialResult, error) {
-	r, err := t.fleet.Dial(ctx, load.DialSpec{Count: n, Rate: t.opt.Rate, Timeout: t.opt.Timeout})
+	t.rec.enter("connect")
+	r, err := t.fleet.Dial(ctx, load.DialSpec{Count: n, Rate: t.opt.Rate, Timeout: t.opt.Timeout, InFlight: gentle})
 	if err != nil {
 		return r, err
 	}

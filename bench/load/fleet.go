@@ -16,6 +16,7 @@ const MaxConnsPerWorker = 17_500
 const (
 	reserveFiles = 100 // descriptors of a worker that are no connections
 	maxWorkers   = 512
+	maxComplete  = 2048                  // completed broadcasts per worker that nobody has taken yet
 	cancelGrace  = 10 * time.Second      // for partial results after a cancel
 	startDelay   = 50 * time.Millisecond // so that all processes begin together
 	startGrace   = 20 * time.Second      // for a worker to say that it is ready
@@ -66,7 +67,7 @@ func StartFleet(ctx context.Context, cfg FleetConfig) (*Fleet, error) {
 		return nil, err
 	}
 	n := max(need, cfg.Workers)
-	f := &Fleet{complete: make(chan Broadcast, 1024)}
+	f := &Fleet{complete: make(chan Broadcast, maxComplete*n)}
 	perSource := cfg.Conns/n/ConnsPerSource + 1
 	for i := range n {
 		w, err := startProcess(cfg.Command, cfg.Env, Config{
@@ -188,13 +189,17 @@ func (r *TrafficResult) add(o *TrafficResult) {
 	r.Lag.Merge(o.Lag.Histogram)
 }
 
-// Listen counts what others publish until ctx ends.
-func (f *Fleet) Listen(ctx context.Context) (ListenResult, error) {
+// Listen begins to count what others publish; it is in force when Listen
+// returns.
+func (f *Fleet) Listen(ctx context.Context) error {
+	_, err := f.ask(ctx, func(int) request { return request{Op: "listen"} })
+	return err
+}
+
+// Heard ends what Listen began and returns the counts.
+func (f *Fleet) Heard(ctx context.Context) (ListenResult, error) {
 	total := ListenResult{Latency: NewHist()}
-	replies, err := f.ask(ctx, func(int) request { return request{Op: "listen"} })
-	if errors.Is(err, context.Canceled) {
-		err = nil // the only way in which it ends
-	}
+	replies, err := f.ask(ctx, func(int) request { return request{Op: "heard"} })
 	merged := make(map[uint64]int)
 	for _, r := range replies {
 		if r.Listen == nil {

@@ -3,6 +3,8 @@ package load
 import (
 	"math"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // TrafficSpec asks for messages over the open connections. With Rate the
@@ -54,7 +56,7 @@ type traffic struct {
 	from     int64 // measured time
 	until    int64
 	next     uint64 // messages due so far
-	deafNext uint64
+	deafNext int64  // time of the next burst of the deaf ones
 	churned  uint64
 	begun    bool
 	cancel   bool
@@ -93,7 +95,9 @@ func (t *traffic) prepare() {
 	n := int(math.Round(t.spec.DeafShare * float64(len(t.order))))
 	t.deaf, t.order = t.order[:n], t.order[n:]
 	for _, slot := range t.deaf {
-		e.conns.at(slot).flags |= flagDeaf
+		c := e.conns.at(slot)
+		c.flags |= flagDeaf
+		_ = unix.SetsockoptInt(int(c.fd), unix.SOL_SOCKET, unix.SO_RCVBUF, deafWindow)
 	}
 	payload := make([]byte, t.spec.Size)
 	for i := range payload {
@@ -130,6 +134,7 @@ func (t *traffic) step(now int64) (int64, bool) {
 		return now + int64(time.Millisecond), false
 	}
 	t.churn(now)
+	t.sendDeaf(now)
 	if t.spec.Rate > 0 {
 		return t.open(now), false
 	}
@@ -139,19 +144,18 @@ func (t *traffic) step(now int64) (int64, bool) {
 			t.send(slot, now)
 		}
 	}
-	t.sendDeaf(now)
-	return min(t.until, now+int64(maxWait)), false
+	return min(t.until, now+int64(deafInterval)), false
 }
 
 const (
-	sendBurst    = 256                   // messages before events are looked at again
-	deafInterval = 50 * time.Millisecond // in closed loops, between messages of one deaf connection
+	sendBurst    = 256 // messages before events are looked at again
+	deafInterval = 20 * time.Millisecond
+	deafBurst    = 4    // messages of one deaf connection per interval
+	deafWindow   = 4096 // bytes of its receive buffer
 )
 
 // open sends what is due by now and returns when the next message is.
 func (t *traffic) open(now int64) int64 {
-	// The deaf ones share the schedule in proportion to their number.
-	t.sendDeaf(now)
 	if len(t.order) == 0 {
 		return t.until
 	}
@@ -198,30 +202,24 @@ func (t *traffic) send(slot uint32, due int64) {
 	}
 }
 
-// sendDeaf has those who never read send on until their socket blocks.
+// sendDeaf has those who never read send on, as long as their sockets take
+// it: the answers fill the client's receive buffer, then the server's send
+// buffer, then the server's memory.
 func (t *traffic) sendDeaf(now int64) {
-	if len(t.deaf) == 0 {
+	if len(t.deaf) == 0 || now < t.deafNext {
 		return
 	}
-	interval := int64(deafInterval)
-	if t.spec.Rate > 0 {
-		interval = int64(float64(len(t.deaf)+len(t.order)) / t.spec.Rate * 1e9)
-	}
-	per := max(interval/int64(len(t.deaf)), 1)
-	for range sendBurst {
-		due := t.spec.StartAt + int64(t.deafNext)*per
-		if due > now {
-			return
-		}
-		slot := t.deaf[t.deafNext%uint64(len(t.deaf))]
-		t.deafNext++
+	t.deafNext = now + int64(deafInterval)
+	for _, slot := range t.deaf {
 		c := t.e.conns.at(slot)
-		if c.state != stateOpen || c.flags&flagDeaf == 0 || t.e.blocked(slot, c) {
-			continue
-		}
-		if t.e.write(slot, c, t.frame(due)) {
-			t.result.Sent++
-			t.result.DeafSent++
+		for range deafBurst {
+			if c.state != stateOpen || c.flags&flagDeaf == 0 || t.e.blocked(slot, c) {
+				break
+			}
+			if t.e.write(slot, c, t.frame(now)) {
+				t.result.Sent++
+				t.result.DeafSent++
+			}
 		}
 	}
 }

@@ -34,7 +34,7 @@ type Stats struct {
 // request is one line from the parent. The first carries a Config instead.
 type request struct {
 	ID      int          `json:"id"`
-	Op      string       `json:"op"` // dial, traffic, listen, drop, cancel
+	Op      string       `json:"op"` // dial, traffic, listen, heard, drop, cancel
 	Dial    *DialSpec    `json:"dial,omitempty"`
 	Traffic *TrafficSpec `json:"traffic,omitempty"`
 	Count   int          `json:"count,omitempty"`
@@ -131,13 +131,12 @@ func (w *worker) handle(r request) {
 		w.cancels[r.ID] = func() { t.cancel = true }
 		w.e.launch(t, func() { w.finish(reply{ID: r.ID, Traffic: &t.result, Cancelled: t.cancel}) })
 	case r.Op == "listen":
-		l := newListening(w.e, func(b Broadcast) { w.out <- reply{Complete: &b} })
-		w.e.listen = l
-		w.cancels[r.ID] = func() {
-			w.e.listen = nil
-			result := l.result()
-			w.finish(reply{ID: r.ID, Listen: &result})
-		}
+		w.e.listen = newListening(w.e, func(b Broadcast) { w.out <- reply{Complete: &b} })
+		w.finish(reply{ID: r.ID})
+	case r.Op == "heard" && w.e.listen != nil:
+		result := w.e.listen.result()
+		w.e.listen = nil
+		w.finish(reply{ID: r.ID, Listen: &result})
 	case r.Op == "drop":
 		w.finish(reply{ID: r.ID, Dropped: w.e.drop(r.Count)})
 	case r.Op == "cancel":

@@ -101,7 +101,7 @@ type Settle struct {
 // DefaultSettle takes three readings as equal when they differ by less than
 // 64 KiB or 0.1 %.
 func DefaultSettle() Settle {
-	return Settle{Every: 500 * time.Millisecond, Timeout: 15 * time.Second, Bytes: 64 << 10, Share: 0.001}
+	return Settle{Every: 250 * time.Millisecond, Timeout: 15 * time.Second, Bytes: 64 << 10, Share: 0.001}
 }
 
 const equalReadings = 3

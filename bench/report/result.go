@@ -49,6 +49,7 @@ type Settings struct {
 	Size       int     `json:"size"`
 	Seed       uint64  `json:"seed"`
 	Steps      int     `json:"steps"`
+	Rounds     int     `json:"rounds"`
 	InFlight   []int   `json:"in_flight"`
 	SlowShare  float64 `json:"slow_share"`
 	Churn      float64 `json:"churn"`
@@ -106,7 +107,7 @@ type Figure struct {
 
 // Memory is what connections cost.
 type Memory struct {
-	Base   probe.Memory `json:"base"`
+	Base   probe.Memory `json:"base"` // before the first connection of the last round
 	Points []Point      `json:"points"`
 	RSS    Slope        `json:"rss"`
 	Anon   Slope        `json:"rss_anon"`
@@ -118,6 +119,7 @@ type Memory struct {
 
 // Point is one settled reading.
 type Point struct {
+	Round   int          `json:"round"` // of those that Settings.Rounds asks for, from 1
 	Conns   int          `json:"conns"` // open at the time of the reading
 	Memory  probe.Memory `json:"memory"`
 	Settled bool         `json:"settled"`

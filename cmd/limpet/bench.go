@@ -97,6 +97,7 @@ func addBenchFlags(f *pflag.FlagSet, o *bench.Options, out *benchFlags) {
 	f.Uint64Var(&o.Seed, "seed", o.Seed, "of order, masks and jitter")
 	f.DurationVar(&o.Timeout, "timeout", o.Timeout, "for an upgrade, and for answers after the end")
 	f.IntVar(&o.Steps, "steps", o.Steps, "counts of connections at which memory is read, at least 4")
+	f.IntVar(&o.Rounds, "rounds", o.Rounds, "times that a spawned server is started and measured anew")
 	f.IntSliceVar(&o.InFlight, "in-flight", o.InFlight, "broadcasts under way at once, one part each")
 	f.Float64Var(&o.SlowShare, "slow-share", o.SlowShare, "part of the connections that never read")
 	f.Float64Var(&o.Churn, "churn", o.Churn, "connections per second that are replaced")

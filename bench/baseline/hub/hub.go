@@ -68,7 +68,9 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return conn.SetReadDeadline(time.Now().Add(pongWait))
 	})
 	if h.goroutines == 1 {
-		h.serveOne(conn)
+		c := &single{conn: conn}
+		h.add(c)
+		go c.serve(h)
 		return
 	}
 	// As in gorilla's chat example: the handler returns and leaves two pumps.

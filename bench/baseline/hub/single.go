@@ -13,16 +13,15 @@ type single struct {
 	mu   sync.Mutex // one writer at a time: the goroutine or a broadcast
 }
 
-// serveOne serves conn on the goroutine that net/http started for it.
-func (h *Hub) serveOne(conn *websocket.Conn) {
-	c := &single{conn: conn}
-	h.add(c)
+// serve reads until the connection ends. It runs on a goroutine of its own:
+// the handler's would keep net/http's buffers of 8 KiB.
+func (c *single) serve(h *Hub) {
 	defer func() {
 		h.remove(c)
-		conn.Close()
+		c.conn.Close()
 	}()
 	for {
-		kind, data, err := conn.ReadMessage()
+		kind, data, err := c.conn.ReadMessage()
 		if err != nil {
 			return
 		}
