@@ -2,6 +2,9 @@ package bench
 
 import (
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -10,6 +13,7 @@ const (
 	busyHost   = 0.97                 // share of all cores above which both sides compete
 	lateSender = 1 * time.Millisecond // p99 of lateness above which a sender distorts
 	leanClient = 1000                 // bytes per connection a client may take
+	strangers  = 0.25                 // cores that other programs may take
 	manyConns  = 5000                 // below, a client's fixed memory hides what a connection takes
 )
 
@@ -26,18 +30,7 @@ func (t *trial) clientReport() {
 			c.ServerCPU = (cpu - t.cpuBefore).Seconds()
 		}
 	}
-	for _, p := range t.out.Phases {
-		if p.ClientBusy > busyLoop {
-			c.Bottleneck = true
-			c.Why = append(c.Why, fmt.Sprintf("the client was the bottleneck in %s: its loop was busy %.0f %% of the time; give it more processes with --clients", p.Name, p.ClientBusy*100))
-		}
-		if time.Duration(p.LagP99Nanos) > lateSender {
-			c.Why = append(c.Why, fmt.Sprintf("the client sent late in %s (p99 %v), which is part of the latency shown", p.Name, time.Duration(p.LagP99Nanos).Round(10*time.Microsecond)))
-		}
-		if p.HostBusy > busyHost {
-			c.Why = append(c.Why, fmt.Sprintf("all cores were busy in %s (%.0f %%): client and server competed for them", p.Name, p.HostBusy*100))
-		}
-	}
+	t.phaseNotes()
 	if c.ServerCPU > 0 && c.CPU > c.ServerCPU {
 		c.Why = append(c.Why, fmt.Sprintf("the client took more CPU (%.2f s) than the server (%.2f s)", c.CPU, c.ServerCPU))
 	}
@@ -52,4 +45,34 @@ func (t *trial) mostOpen() int {
 		most = max(most, s.Open)
 	}
 	return most
+}
+
+// phaseNotes says once for each trouble in which phases it was met.
+func (t *trial) phaseNotes() {
+	worst := make(map[string]float64)
+	where := make(map[string][]string)
+	met := func(trouble, phase string, value float64) {
+		worst[trouble] = max(worst[trouble], value)
+		if !slices.Contains(where[trouble], phase) {
+			where[trouble] = append(where[trouble], phase)
+		}
+	}
+	for _, p := range t.out.Phases {
+		if p.ClientBusy > busyLoop {
+			t.out.Client.Bottleneck = true
+			met("the client was the bottleneck, give it more processes with --clients: its loop was busy %.0f %% of the time", p.Name, p.ClientBusy*100)
+		}
+		if time.Duration(p.LagP99Nanos) > lateSender {
+			met("the client sent up to %.1f ms late (p99), which is part of the latency shown", p.Name, float64(p.LagP99Nanos)/1e6)
+		}
+		if p.HostBusy > busyHost {
+			met("client and server competed for the cores, which were busy %.0f %% of the time", p.Name, p.HostBusy*100)
+		}
+		if p.Others > strangers {
+			met("other programs of this machine took %.1f cores", p.Name, p.Others)
+		}
+	}
+	for _, trouble := range slices.Sorted(maps.Keys(worst)) {
+		t.note(trouble+" (%s)", worst[trouble], strings.Join(where[trouble], ", "))
+	}
 }

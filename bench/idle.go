@@ -103,9 +103,7 @@ func (t *trial) memoryFigures(m *report.Memory) {
 	last := m.Points[len(m.Points)-1]
 	m.RSS, m.Anon, m.PSS = fit(rss...), fit(anon...), fit(pss...)
 	m.Simple = (float64(last.Memory.RSS) - float64(m.Base.RSS)) / float64(last.Conns)
-	// Over loopback both ends of a connection are sockets of this machine.
-	sockets := last.Conns * t.endsHere()
-	if per, ok := last.Kernel.PerSocket(t.kernelBefore, sockets); ok {
+	if per, ok := last.Kernel.PerSocket(t.kernelBefore, last.Conns); ok {
 		m.Kernel = per
 	}
 	if m.RSS.N >= minSteps {
@@ -123,11 +121,4 @@ func (t *trial) memoryFigures(m *report.Memory) {
 	t.figure(report.Figure{Name: "rss_base", Label: "RSS before the first", Unit: "B", Value: float64(m.Base.RSS)})
 	t.figure(report.Figure{Name: "pss", Label: "PSS with all of them", Unit: "B", Value: float64(last.Memory.PSS)})
 	t.figure(report.Figure{Name: "rss_peak", Label: "peak RSS", Unit: "B", Better: report.Lower, Value: float64(last.Memory.Peak)})
-}
-
-func (t *trial) endsHere() int {
-	if t.server.PID != 0 {
-		return 2
-	}
-	return 1
 }

@@ -112,6 +112,7 @@ func (w window) close(name string) report.Phase {
 	p.ClientBusy = (client.LoopCPU - w.client.LoopCPU).Seconds() / p.Seconds
 	if busy, all, err := w.t.proc.HostCPU(); err == nil && all > w.all {
 		p.HostBusy = float64(busy-w.busy) / float64(all-w.all)
+		p.Others = max((busy-w.busy).Seconds()-p.ServerCPU-p.ClientCPU, 0) / p.Seconds
 	}
 	return p
 }

@@ -63,17 +63,20 @@ func (p Proc) Kernel() (Kernel, error) {
 	return k, nil
 }
 
-// PerSocket is what each of n new sockets has cost since before. An inode and
-// an epoll item are measured; a struct file and a dentry, of which every
-// socket has exactly one, are taken at their size, because all programs of
-// the machine create and drop them by the thousand.
-func (k Kernel) PerSocket(before Kernel, n int) (bytes float64, ok bool) {
-	if !k.SlabReadable || n <= 0 {
+// PerSocket is what each TCP socket that was opened since before has cost. The
+// tcp_sock, the inode and the epoll item are measured; a struct file and a
+// dentry, of which every socket has exactly one, are taken at their size,
+// because all programs of the machine create and drop them by the thousand.
+// Buffers are left out: an idle socket has none. It is not known when slabinfo
+// is not readable or fewer than least sockets were opened.
+func (k Kernel) PerSocket(before Kernel, least int) (bytes float64, ok bool) {
+	n := float64(k.TCPSockets) - float64(before.TCPSockets)
+	if !k.SlabReadable || n < float64(max(least, 1)) {
 		return 0, false
 	}
 	grown := float64(k.TCP) - float64(before.TCP) + float64(k.Inodes) - float64(before.Inodes) +
-		float64(k.Epoll) - float64(before.Epoll) + float64(k.Buffers) - float64(before.Buffers)
-	return grown/float64(n) + float64(k.FileSize+k.DentrySize), true
+		float64(k.Epoll) - float64(before.Epoll)
+	return grown/n + float64(k.FileSize+k.DentrySize), true
 }
 
 type slab struct{ active, size uint64 }

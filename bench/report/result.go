@@ -165,6 +165,7 @@ type Phase struct {
 	ClientCPU   float64           `json:"client_cpu_s"`
 	ClientBusy  float64           `json:"client_busy"` // share of the time that the busiest client loop worked
 	HostBusy    float64           `json:"host_busy"`   // share of all cores
+	Others      float64           `json:"others"`      // cores that other programs took
 	PerMessage  float64           `json:"server_cpu_per_message_s"`
 	Errors      map[string]uint64 `json:"errors"`
 	LagP99Nanos int64             `json:"client_lag_p99_ns"`
