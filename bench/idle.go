@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/limpet-gateway/limpet/bench/load"
 	"github.com/limpet-gateway/limpet/bench/report"
 )
 
@@ -48,6 +49,10 @@ func idle(ctx context.Context, t *trial) error {
 		}
 		if dialErr != nil {
 			return dialErr
+		}
+		if s := t.fleet.Stats(); load.Total(s.Closed) > 0 {
+			t.explain(s.Closed, fmt.Sprintf("%d idle connections were lost", load.Total(s.Closed)))
+			return errFaults
 		}
 	}
 	t.figure(report.Figure{Name: "connect_rate", Label: "opened per second", Unit: "/s", Better: report.Neutral,

@@ -110,7 +110,7 @@ func moreClients(c report.Client, cores int) int {
 
 // attempt runs the scenario once.
 func attempt(ctx context.Context, o *Options, s Scenario, out *report.Target, round int, progress Progress) error {
-	server, err := o.start(ctx, out.Name)
+	server, err := o.start(ctx, s, out.Name)
 	if err != nil {
 		return err
 	}
@@ -175,12 +175,12 @@ func shift(samples, earlier []report.Sample) []report.Sample {
 	return samples
 }
 
-func (o *Options) start(ctx context.Context, name string) (*target.Server, error) {
+func (o *Options) start(ctx context.Context, s Scenario, name string) (*target.Server, error) {
 	if strings.Contains(name, "://") {
 		return target.Attach(ctx, name, o.PID, o.Metrics)
 	}
 	sp := o.Spawner
-	sp.MaxConns = o.Conns
+	sp.Uplink, sp.MaxConns = s.Uplink, o.Conns
 	return sp.Start(ctx, name)
 }
 

@@ -10,6 +10,7 @@ type Scenario struct {
 	Name     string
 	Question string
 	Method   string // what is done, in a few sentences
+	Uplink   string // of a spawned limpet
 	Defaults Options
 	run      func(ctx context.Context, t *trial) error
 }
@@ -38,6 +39,7 @@ simple difference. A spawned server is started and measured --rounds times,
 because a collector's timing moves a single run by several percent. The kernel's part is read from slabinfo and sockstat.
 --duration holds the connections before the last reading, answering pings.`,
 			Defaults: defaults(func(o *Options) { o.Conns, o.Duration, o.Steps, o.Rounds = 15_000, 0, 16, 2 }),
+			Uplink:   "echo",
 			run:      idle,
 		},
 		{
@@ -47,6 +49,7 @@ because a collector's timing moves a single run by several percent. The kernel's
 dropped; this repeats until --duration is over, and once before it that is not
 counted. Latency counts from the time at which a dial was due to the 101.`,
 			Defaults: defaults(func(o *Options) { o.Conns, o.Rate = 5000, 0 }),
+			Uplink:   "echo",
 			run:      connect,
 		},
 		{
@@ -57,6 +60,7 @@ Then messages are due at a fixed rate whatever the server does (--msg-rate, or
 60 % of the throughput), and latency counts from the time at which each was
 due, so that a stalled server is not flattered. Each part lasts --duration.`,
 			Defaults: defaults(func(o *Options) { o.Conns = 200 }),
+			Uplink:   "echo",
 			run:      echo,
 		},
 		{
@@ -64,9 +68,10 @@ due, so that a stalled server is not flattered. Each part lasts --duration.`,
 			Question: "How long until the last of N clients has a message sent to all, and what does a delivery cost?",
 			Method: `Broadcasts are published with a fixed number under way at once (--in-flight, one
 part each): the next begins when the last client of one has it. Baseline
-servers and --target take "!broadcast TEXT" on a connection; limpet is asked
-through its HTTP API.`,
+servers and --target take "!broadcast TEXT" on a connection; limpet is told
+through Kafka, as a business service would, so its times include the broker.`,
 			Defaults: defaults(func(o *Options) { o.Conns, o.Size = 5000, 128 }),
+			Uplink:   "kafka",
 			run:      fanout,
 		},
 		{
@@ -77,6 +82,7 @@ a number, and a consumer counts the numbers that it finds in Kafka: a missing
 one is lost, one seen twice is a duplicate. Latency counts from the time at
 which a message was due to its arrival at the consumer.`,
 			Defaults: defaults(func(o *Options) { o.Conns, o.MsgRate = 500, 10_000 }),
+			Uplink:   "kafka",
 			run:      uplink,
 		},
 		{
@@ -86,6 +92,7 @@ which a message was due to its arrival at the consumer.`,
 without a pace. Refused ones come back after the server's Retry-After, or a
 jittered and doubling pause. The peak of RSS counts from the moment of the drop.`,
 			Defaults: defaults(func(o *Options) { o.Conns, o.Duration = 10_000, time.Minute }),
+			Uplink:   "echo",
 			run:      storm,
 		},
 		{
@@ -95,6 +102,7 @@ jittered and doubling pause. The peak of RSS counts from the moment of the drop.
 Then --slow-share of them sends as fast as the server takes it and never reads,
 while the rest goes on as before.`,
 			Defaults: defaults(func(o *Options) { o.Size, o.MsgRate = 1024, 2000 }),
+			Uplink:   "echo",
 			run:      slow,
 		},
 		{
@@ -105,6 +113,7 @@ one without a goodbye, and are replaced. RSS is read at least 20 times; the
 figure is the slope over time with its confidence interval, without the first
 tenth of the time.`,
 			Defaults: defaults(func(o *Options) { o.Conns, o.MsgRate, o.Churn, o.Duration = 2000, 1000, 20, time.Hour }),
+			Uplink:   "echo",
 			run:      soak,
 		},
 	}

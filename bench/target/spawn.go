@@ -25,6 +25,8 @@ type Spawner struct {
 	MaxConns    int
 }
 
+const spareConns = 100
+
 const startGrace = 20 * time.Second
 
 // Names lists what Start knows.
@@ -67,6 +69,9 @@ func (sp Spawner) limpet(s *Server, api netip.AddrPort) {
 	if sp.Uplink != "" {
 		s.Command = append(s.Command, "--uplink", sp.Uplink)
 	}
+	// Some more than the clients, for probe and publisher; beyond what one descriptor
+	// table holds this makes limpet give every loop a table of its own.
+	s.Command = append(s.Command, "--max-conns", strconv.Itoa(sp.MaxConns+spareConns))
 	s.Command = append(s.Command, sp.LimpetArgs...)
 	s.Path = "/ws?id=bench-{n}"
 	s.API = api.String()

@@ -69,6 +69,7 @@ func newScenarioCommand(s bench.Scenario) *cobra.Command {
 			}
 			o.Spawner.Limpet, o.Spawner.LimpetArgs = self, strings.Fields(out.limpetArgs)
 			o.Client = []string{self, load.WorkerArg}
+			o.Join = benchJoints()
 			o.Tool, o.Command = versionText(), os.Args
 			if err := o.Validate(); err != nil {
 				return badUsage(err)
