@@ -37,6 +37,7 @@ type Engine struct {
 	handler  Handler
 	plan     descriptorPlan
 	addr     net.Addr
+	held     *heldAddress // until Start has returned
 	deflater *wsproto.Deflater
 	born     time.Time     // tick 0
 	stopped  chan struct{} // closed when gnet has returned
@@ -55,6 +56,7 @@ type Engine struct {
 	// Atomic.
 	loops    atomic.Pointer[[]*loop] // copied to add; at most plan.loops
 	conns    atomic.Int64            // connections that hold a place below the limit
+	begun    atomic.Bool             // Start was called
 	draining atomic.Bool
 	stopping atomic.Bool
 
@@ -87,7 +89,7 @@ func New(cfg Config, handler Handler) (*Engine, error) {
 			return nil, fmt.Errorf("reactor: no descriptor table per loop: %w", err)
 		}
 	}
-	addr, err := probe(cfg.Addr)
+	held, err := holdAddress(cfg.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}
@@ -95,7 +97,8 @@ func New(cfg Config, handler Handler) (*Engine, error) {
 		cfg:      cfg,
 		handler:  handler,
 		plan:     plan,
-		addr:     addr,
+		addr:     held.addr,
+		held:     held,
 		deflater: wsproto.NewDeflater(cfg.Deflater),
 		born:     time.Now(),
 		stopped:  make(chan struct{}),
@@ -122,6 +125,14 @@ func noRoom(cfg *Config) []byte {
 // thread cannot end before the process, so a loop's table on it would stay for
 // as long.
 func (e *Engine) Start() error {
+	if !e.begun.CompareAndSwap(false, true) {
+		return ErrClosed
+	}
+	defer e.held.release()
+	if err := e.held.check(); err != nil {
+		close(e.stopped)
+		return fmt.Errorf("reactor: %w", err)
+	}
 	go e.assist()
 	go e.run()
 	select {
@@ -130,18 +141,6 @@ func (e *Engine) Start() error {
 	case <-e.stopped:
 		return fmt.Errorf("reactor: listen on %s: %w", e.addr, e.runErr)
 	}
-}
-
-// probe binds addr once by itself. gnet binds with SO_REUSEPORT, which would
-// let a second gateway share the port with the first in silence; and each loop
-// would pick a port of its own for port 0.
-func probe(addr string) (net.Addr, error) {
-	ln, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, err
-	}
-	defer ln.Close() //nolint:errcheck // nothing was accepted
-	return ln.Addr(), nil
 }
 
 func (e *Engine) run() {
@@ -345,8 +344,14 @@ func (e *Engine) loopFor(id session.ID) (*loop, error) {
 
 // Close stops the loops at once: sessions see their socket end without a
 // close frame and count as NodeStopped. It returns when gnet has let go of
-// every descriptor, or with the context's error.
+// every descriptor, or with the context's error. An engine that was never
+// started only gives its address back, and cannot be started any more.
 func (e *Engine) Close(ctx context.Context) error {
+	if e.begun.CompareAndSwap(false, true) { // never started
+		e.held.release()
+		close(e.stopped)
+		return nil
+	}
 	e.mu.Lock()
 	eng := e.gnet
 	e.mu.Unlock()

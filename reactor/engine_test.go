@@ -263,11 +263,3 @@ func TestHandshakeInPieces(t *testing.T) {
 		t.Errorf("%d bytes of unfinished input are left", n)
 	}
 }
-
-func TestAddressInUse(t *testing.T) {
-	e := startEngine(t, Config{}, &recorder{})
-	_, err := New(Config{Addr: e.Addr().String(), Upgrader: wsproto.Upgrader{Path: "/ws"}}, &recorder{})
-	if err == nil || !strings.Contains(err.Error(), "address already in use") {
-		t.Fatalf("second engine on %v: %v", e.Addr(), err)
-	}
-}
