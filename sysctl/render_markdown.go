@@ -1,15 +1,8 @@
 package sysctl
 
 import (
-	"bytes"
 	"fmt"
 	"strings"
-)
-
-// Markers around the generated part of a document.
-const (
-	MarkdownBegin = "<!-- tuning:begin -->"
-	MarkdownEnd   = "<!-- tuning:end -->"
 )
 
 // referenceInputs are what the documentation is worked out for.
@@ -65,21 +58,4 @@ Without the settings in **bold** connections are refused or lost, the others hel
 		fmt.Fprintf(b, "| %s | %s | %s |\n", item.Name, Bytes(item.Bytes), item.Math)
 	}
 	fmt.Fprintf(b, "| **total** | **%s** | %s a connection |\n", Bytes(e.Total), perConnection(e))
-}
-
-// UpdateMarkdown replaces what stands between the markers in a document by the
-// generated section. It fails when the markers are not there exactly once, in
-// order.
-func UpdateMarkdown(document []byte) ([]byte, error) {
-	begin, end := []byte(MarkdownBegin), []byte(MarkdownEnd)
-	if bytes.Count(document, begin) != 1 || bytes.Count(document, end) != 1 || bytes.Index(document, begin) > bytes.Index(document, end) {
-		return nil, fmt.Errorf("the document must hold %s and %s once each, in this order", MarkdownBegin, MarkdownEnd)
-	}
-	section := &strings.Builder{}
-	writeMarkdown(section)
-	var out bytes.Buffer
-	out.Write(document[:bytes.Index(document, begin)+len(begin)])
-	out.WriteString("\n" + section.String())
-	out.Write(document[bytes.Index(document, end):])
-	return out.Bytes(), nil
 }

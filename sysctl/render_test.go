@@ -183,47 +183,6 @@ func TestParseFormat(t *testing.T) {
 	}
 }
 
-// The README's tuning section is what the table says.
-func TestReadmeSection(t *testing.T) {
-	const file = "../README.md"
-	have, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want, err := UpdateMarkdown(have)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if *update {
-		if err := os.WriteFile(file, want, 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if diff := cmp.Diff(string(want), string(have)); diff != "" {
-		t.Errorf("the tuning section is not the table's, run make docs (-want +got):\n%s", diff)
-	}
-}
-
-func TestUpdateMarkdown(t *testing.T) {
-	out, err := UpdateMarkdown([]byte("before\n" + MarkdownBegin + "\nold\n" + MarkdownEnd + "\nafter\n"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := string(out)
-	if !strings.HasPrefix(text, "before\n"+MarkdownBegin+"\n") || !strings.HasSuffix(text, MarkdownEnd+"\nafter\n") || strings.Contains(text, "\nold\n") {
-		t.Errorf("got %q", text)
-	}
-	if again, err := UpdateMarkdown(out); err != nil || !bytes.Equal(again, out) {
-		t.Errorf("a second update changes it (%v)", err)
-	}
-	for _, bad := range []string{"", MarkdownBegin, MarkdownEnd + MarkdownBegin, MarkdownBegin + MarkdownEnd + MarkdownEnd} {
-		if _, err := UpdateMarkdown([]byte(bad)); err == nil {
-			t.Errorf("%q is updated", bad)
-		}
-	}
-}
-
 // Every row of the table says what goes wrong, where that is written, and names
 // a file or a fact; names are unique.
 func TestTableIsComplete(t *testing.T) {
