@@ -35,7 +35,7 @@ var arrows = map[string][]string{
 // testArrows lists what tests may import beyond that: real counterparts to
 // test against.
 var testArrows = map[string][]string{
-	"bridge":        {"bridge/embedded"},
+	"bridge":        {"bridge/embedded", "bridge/kafkatest"},
 	"bridge/client": {"bridge/embedded"},
 }
 
