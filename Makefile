@@ -80,9 +80,10 @@ baselines: ## build the servers that the benchmark compares with, in bin/baselin
 	cd bench/baseline && $(GO) build -buildvcs=false -trimpath -o ../../bin/baseline/ ./nethttp ./gin ./echo ./gnet
 
 .PHONY: bench
-bench: build baselines ## measure idle and echo against bare gnet and net/http (minutes)
+bench: build baselines ## measure idle, echo and fanout against bare gnet and net/http (minutes)
 	$(call measure,idle,idle --spawn limpet --spawn gnet --spawn nethttp-1g --spawn nethttp)
 	$(call measure,echo,echo --spawn limpet --spawn gnet --spawn nethttp)
+	$(call measure,fanout,fanout --spawn limpet --spawn gnet --spawn nethttp)
 
 .PHONY: bench-200k
 bench-200k: build ## measure 200,000 idle sessions in one process
