@@ -66,6 +66,7 @@ func (l *loop) closeAndLinger(c *conn, reason session.CloseReason, code uint16, 
 		return
 	}
 	l.endUnfinished(c)
+	l.count.controlsOut.Add(1)
 	l.replies = wsproto.AppendClose(l.replies, code, text)
 	if l.flushReplies(c) {
 		l.linger(c, reason)
@@ -80,6 +81,7 @@ func (l *loop) peerCloses(c *conn, payload []byte) error {
 	}
 	if c.state == open {
 		c.reason = session.PeerClosed
+		l.count.controlsOut.Add(1)
 		if code == 1005 { // the peer gave no code: RFC 6455 section 7.1.5
 			l.replies = wsproto.AppendFrame(l.replies, opClose, false, nil)
 		} else {
@@ -102,7 +104,9 @@ func (l *loop) closeWith(c *conn, reason session.CloseReason, text string) {
 	if !l.flush(c) || c.state != open {
 		return
 	}
-	c.state, c.reason = closing, reason
+	l.enter(c, closing)
+	c.reason = reason
+	l.count.controlsOut.Add(1)
 	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.cfg.CloseTimeout))
 	if l.current == c {
 		l.replies = wsproto.AppendClose(l.replies, reason.Code(), text)
@@ -150,6 +154,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.count.sessions.Add(-1)
 		l.engine.handler.Close(Session{l, c}, reason)
 	}
+	l.enter(c, free)
 	l.slab.put(c)
 }
 

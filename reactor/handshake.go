@@ -18,7 +18,7 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	}
 	socket.SetContext(c)
 	l.count.conns.Add(1)
-	c.state = handshaking
+	l.enter(c, handshaking)
 	c.seen = l.wheel.now
 	switch {
 	case e.draining.Load():
@@ -71,7 +71,8 @@ func (l *loop) linger(c *conn, reason session.CloseReason) {
 	if c.state != lingering && !c.is(flagCounted) {
 		l.lingerers++
 	}
-	c.state, c.reason = lingering, reason
+	l.enter(c, lingering)
+	c.reason = reason
 	socket := l.slab.socket(c)
 	if socket.OutboundBuffered() == 0 {
 		_ = unix.Shutdown(socket.Fd(), unix.SHUT_WR)
@@ -131,7 +132,8 @@ func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte) *wsproto.Refusal 
 	}
 	var hs wsproto.Handshake
 	l.replies, hs = e.cfg.Upgrader.Accept(l.replies, r)
-	c.state, c.ref, c.priority = open, o.Ref, o.Priority
+	l.enter(c, open)
+	c.ref, c.priority = o.Ref, o.Priority
 	c.set(flagSession)
 	if hs.Deflate {
 		c.set(flagDeflate)

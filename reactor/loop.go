@@ -97,6 +97,7 @@ func (l *loop) tick() {
 	}
 	l.drain.step(l)
 	l.count.outbox.Store(int64(l.outbox.bytes))
+	l.count.state.Store(int64(l.stateBytes()))
 	if l.wheel.now-l.trimmed >= trimTicks {
 		l.trimmed = l.wheel.now
 		l.outbox.trim()
@@ -174,6 +175,7 @@ func (l *loop) decode(c *conn, buf []byte) gnet.Action {
 	}
 	l.whole = false
 	after, err := l.decoder.Feed(before, c.is(flagDeflate), buf, (*inbound)(l))
+	l.count.framesIn.Store(l.decoder.Frames())
 	l.count.unfinished.Add(int64(after.Buffered() - held))
 	if c.state == free {
 		l.count.unfinished.Add(int64(-after.Buffered()))
@@ -240,6 +242,7 @@ func (in *inbound) Control(op ws.OpCode, payload []byte) error {
 		return &closeError{session.PolicyViolation, "too many control frames"}
 	}
 	if op == ws.OpPing {
+		l.count.controlsOut.Add(1)
 		l.replies = wsproto.AppendFrame(l.replies, ws.OpPong, false, payload)
 		l.spillReplies(c)
 	}
@@ -282,6 +285,7 @@ func (l *loop) look(c *conn) {
 	case !c.is(flagPinged) && idle >= heartbeat:
 		c.set(flagPinged)
 		l.count.pings.Add(1)
+		l.count.controlsOut.Add(1)
 		if !l.write(c, pingFrame) {
 			return
 		}

@@ -42,7 +42,8 @@ type mailbox struct {
 	mu    sync.Mutex // held for an append, never across I/O
 	items []mail
 	bytes int
-	awake bool // the loop is reading, or a wakeup is under way
+	awake bool   // the loop is reading, or a wakeup is under way
+	full  uint64 // how often put had no room
 }
 
 // put leaves m for the loop, or fails with ErrFull. Any goroutine.
@@ -51,6 +52,7 @@ func (b *mailbox) put(m mail) error {
 	b.mu.Lock()
 	// One mail always fits into an empty box, however large.
 	if len(b.items) >= b.maxItems || (b.bytes+size > b.maxBytes && len(b.items) > 0) {
+		b.full++
 		b.mu.Unlock()
 		return ErrFull
 	}
@@ -88,9 +90,10 @@ func (b *mailbox) sleep() bool {
 	return !b.awake
 }
 
-// depth returns the entries and payload bytes waiting. Any goroutine.
-func (b *mailbox) depth() (items, bytes int) {
+// depth returns the entries and payload bytes waiting, and how often there was
+// no room for another since the start. Any goroutine.
+func (b *mailbox) depth() (items, bytes int, full uint64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return len(b.items), b.bytes
+	return len(b.items), b.bytes, b.full
 }

@@ -63,11 +63,14 @@ func TestMailboxBounds(t *testing.T) {
 	if err := b.put(mail{frame: &frame{plain: make([]byte, 1)}}); !errors.Is(err, ErrFull) {
 		t.Fatalf("beyond the bytes: %v, want ErrFull", err)
 	}
-	if items, bytes := b.depth(); items != 1 || bytes != 5000 {
+	if items, bytes, _ := b.depth(); items != 1 || bytes != 5000 {
 		t.Fatalf("depth = %d, %d", items, bytes)
 	}
+	if _, _, full := b.depth(); full != 1 {
+		t.Fatalf("counted %d pushes without room, want 1", full)
+	}
 	b.takeAll(nil)
-	if items, bytes := b.depth(); items != 0 || bytes != 0 {
+	if items, bytes, _ := b.depth(); items != 0 || bytes != 0 {
 		t.Fatalf("depth after takeAll = %d, %d", items, bytes)
 	}
 }

@@ -26,6 +26,8 @@ const (
 	open              // a session
 	closing           // we sent a close frame and wait for the peer's
 	lingering         // everything is said; inbound bytes are discarded until the peer closes
+
+	states = iota // how many there are
 )
 
 // flags of a connection.

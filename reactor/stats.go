@@ -2,32 +2,58 @@ package reactor
 
 import (
 	"sync/atomic"
+	"unsafe"
 
 	"github.com/limpet-gateway/limpet/internal/session"
 )
 
 // counters are written by one loop and read at a scrape. An uncontended
-// atomic add on a line that the loop owns costs about as much as a plain one.
+// atomic add on a line that the loop owns costs about as much as a plain one;
+// the pads keep that line from what other goroutines write.
 type counters struct {
+	_            [64]byte
 	accepted     atomic.Uint64
 	refusedLimit atomic.Uint64
 	refusedDrain atomic.Uint64
 	refusedHTTP  atomic.Uint64
 	opened       atomic.Uint64
 	messagesIn   atomic.Uint64
+	framesIn     atomic.Uint64 // copied from the decoder
 	bytesIn      atomic.Uint64
 	messagesOut  atomic.Uint64
+	controlsOut  atomic.Uint64
 	bytesOut     atomic.Uint64
 	writes       atomic.Uint64
 	pings        atomic.Uint64
 	offline      atomic.Uint64
 	droppedLow   atomic.Uint64
 	socketErrors atomic.Uint64
-	closed       [32]atomic.Uint64 // by session.CloseReason
-	conns        atomic.Int64      // now, of any state
-	sessions     atomic.Int64      // now
-	unfinished   atomic.Int64      // bytes of unfinished input now
-	outbox       atomic.Int64      // bytes waiting in the outbox now
+	closed       [32]atomic.Uint64    // by session.CloseReason
+	conns        atomic.Int64         // now, of any state
+	states       [states]atomic.Int64 // now, by state; that of free says nothing
+	sessions     atomic.Int64         // now
+	unfinished   atomic.Int64         // bytes of unfinished input now
+	outbox       atomic.Int64         // bytes waiting in the outbox now
+	state        atomic.Int64         // bytes of the loop's own structures, at the last tick
+	_            [64]byte
+}
+
+// enter moves c to state s. On the loop.
+func (l *loop) enter(c *conn, s state) {
+	l.count.states[c.state].Add(-1)
+	l.count.states[s].Add(1)
+	c.state = s
+}
+
+// stateBytes is what the loop's own structures occupy: they grow with the
+// sessions and with what is unfinished, unsent or unread. On the loop.
+func (l *loop) stateBytes() int {
+	return len(l.slab.chunks)*int(chunkSize*(unsafe.Sizeof(conn{})+unsafe.Sizeof([1]any{}))) +
+		cap(l.outbox.nodes)*int(unsafe.Sizeof(waiting{})) + cap(l.outbox.dirty)*4 +
+		cap(l.unfinished.items)*int(unsafe.Sizeof(unfinished{})) +
+		cap(l.mails)*int(unsafe.Sizeof(mail{})) +
+		cap(l.replies) + cap(l.gather) +
+		int(unsafe.Sizeof(*l)) + readBuffer
 }
 
 // Stats is what an engine has done and holds. Counts only grow; fields that
@@ -42,19 +68,26 @@ type Stats struct {
 	RefusedHTTP  uint64 // not a valid upgrade request, or refused by the handler
 	Opened       uint64
 	MessagesIn   uint64
+	FramesIn     uint64 // control frames and fragments included
 	BytesIn      uint64 // on sockets, frames and requests included
 	MessagesOut  uint64
+	ControlsOut  uint64 // pings, pongs and close frames
 	BytesOut     uint64 // on sockets
 	Writes       uint64 // writes that carried them
 	Pings        uint64
 	Offline      uint64 // pushes to sessions that had gone
 	DroppedLow   uint64 // low-priority messages to sessions that did not read
 	SocketErrors uint64 // sessions ended by a socket error, a reset for instance
+	MailboxFull  uint64 // pushes for which a loop's mailbox had no room
+
+	// Connections now, by state. They sum up to Conns.
+	Handshaking, Open, Closing, Lingering int
 
 	MailboxItems    int // now
 	MailboxBytes    int // now
 	OutboxBytes     int // now
 	UnfinishedBytes int // now
+	StateBytes      int // now: slabs, queues and buffers of the loops
 
 	Closed map[session.CloseReason]uint64
 }
@@ -73,19 +106,27 @@ func (e *Engine) Stats() Stats {
 		s.RefusedHTTP += n.refusedHTTP.Load()
 		s.Opened += n.opened.Load()
 		s.MessagesIn += n.messagesIn.Load()
+		s.FramesIn += n.framesIn.Load()
 		s.BytesIn += n.bytesIn.Load()
 		s.MessagesOut += n.messagesOut.Load()
+		s.ControlsOut += n.controlsOut.Load()
 		s.BytesOut += n.bytesOut.Load()
 		s.Writes += n.writes.Load()
 		s.Pings += n.pings.Load()
 		s.Offline += n.offline.Load()
 		s.DroppedLow += n.droppedLow.Load()
 		s.SocketErrors += n.socketErrors.Load()
+		s.Handshaking += int(n.states[handshaking].Load())
+		s.Open += int(n.states[open].Load())
+		s.Closing += int(n.states[closing].Load())
+		s.Lingering += int(n.states[lingering].Load())
 		s.OutboxBytes += int(n.outbox.Load())
 		s.UnfinishedBytes += int(n.unfinished.Load())
-		items, bytes := l.mailbox.depth()
+		s.StateBytes += int(n.state.Load())
+		items, bytes, full := l.mailbox.depth()
 		s.MailboxItems += items
 		s.MailboxBytes += bytes
+		s.MailboxFull += full
 		for _, r := range session.Reasons() {
 			if v := n.closed[r].Load(); v > 0 {
 				s.Closed[r] += v

@@ -67,7 +67,11 @@ type Decoder struct {
 
 	buffers  bufferPool
 	partials []*Partial
+	frames   uint64 // headers decoded, of every kind
 }
+
+// Frames is how many frames have begun, control frames and fragments included.
+func (d *Decoder) Frames() uint64 { return d.frames }
 
 // NewDecoder returns a Decoder for one loop. cfg must be valid.
 func NewDecoder(cfg DecoderConfig) *Decoder {
@@ -134,6 +138,7 @@ func (d *Decoder) next(p *Partial, deflate bool, buf []byte, sink Sink) (_ *Part
 		return p, nil, false, nil
 	}
 	buf = buf[n:]
+	d.frames++
 	if p != nil {
 		p.headLen = 0
 	}
