@@ -101,6 +101,9 @@ func (a *arena) name(at uint32, header int) []byte {
 	return b[header : header+int(b[offLength])]
 }
 
+// bytes is the memory that a holds.
+func (a *arena) bytes() int { return len(a.chunks) * (chunkBytes + 8) }
+
 // reset gives all memory back; no block may be in use.
 func (a *arena) reset() { *a = arena{resets: a.resets + 1} }
 

@@ -143,6 +143,26 @@ func TestChurnDoesNotLeak(t *testing.T) {
 	runtime.KeepAlive(table)
 }
 
+// What the table says it holds is what it takes from the heap.
+func TestBytesAreThoseOfTheHeap(t *testing.T) {
+	before := heapAlloc()
+	table := newTestTable(1)
+	empty := table.Bytes()
+	refs := fill(t, table, 100_000)
+	joinAll(t, table, refs, 1000)
+	took, says := int(heapAlloc()-before), table.Bytes()
+	refsBytes := 4 * cap(refs)
+	if took -= refsBytes; says < took*9/10 || says > took*11/10 {
+		t.Errorf("the table says it holds %d B; the heap grew by %d", says, took)
+	}
+	for _, ref := range refs {
+		table.Remove(ref)
+	}
+	if kept := table.Bytes(); kept > says/10 || empty != 0 {
+		t.Errorf("%d B before the first session, %d at most, %d after the last", empty, says, kept)
+	}
+}
+
 const longName = "abcdefghijklmnopqrstuvwxyzabcdefghijklmnopqrstuvwxyzabcdefghijklmnop"
 
 func TestHotPathsDoNotAllocate(t *testing.T) {

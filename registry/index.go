@@ -3,6 +3,7 @@ package registry
 import (
 	"bytes"
 	"hash/maphash"
+	"unsafe"
 )
 
 // index finds the block of a name: an extendible hash table whose segments
@@ -20,6 +21,7 @@ import (
 // segment, 6 more are the tag, and the low 32 the home slot.
 type index struct {
 	segments []*segment // 1<<depth entries; a segment of less depth appears several times
+	count    int        // of different segments
 	depth    uint8
 	header   int // bytes of a block before its name
 	seed     maphash.Seed
@@ -81,7 +83,7 @@ func (x *index) find(a *arena, h uint64, name []byte) uint32 {
 // all the bits that maxDepth allows.
 func (x *index) insert(a *arena, h uint64, word uint32) bool {
 	if len(x.segments) == 0 {
-		x.segments = []*segment{new(segment)}
+		x.segments, x.count = []*segment{new(segment)}, 1
 	}
 	for {
 		s := x.segment(h)
@@ -152,6 +154,7 @@ func (x *index) split(a *arena, h uint64) bool {
 		}
 		x.segments, x.depth = doubled, x.depth+1
 	}
+	x.count++
 	low := &segment{depth: old.depth + 1}
 	high := &segment{depth: old.depth + 1}
 	for _, slot := range old.slots {
@@ -178,7 +181,10 @@ func (x *index) split(a *arena, h uint64) bool {
 	return true
 }
 
-func (x *index) reset() { x.segments, x.depth = nil, 0 }
+// bytes is the memory that x holds.
+func (x *index) bytes() int { return x.count*int(unsafe.Sizeof(segment{})) + cap(x.segments)*8 }
+
+func (x *index) reset() { x.segments, x.count, x.depth = nil, 0, 0 }
 
 func after(p uint32) uint32 {
 	if p++; p < segmentSlots {

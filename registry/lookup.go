@@ -78,3 +78,22 @@ func (t *Table) Stats() Stats {
 	}
 	return sum
 }
+
+// Bytes is the memory that the table holds for sessions and groups, used or
+// free for the next ones. It takes each shard's lock for a moment.
+func (t *Table) Bytes() int {
+	n := 0
+	for i := range t.shards {
+		s := &t.shards[i]
+		s.mu.Lock()
+		n += s.arena.bytes() + s.index.bytes()
+		s.mu.Unlock()
+	}
+	for i := range t.groups {
+		g := &t.groups[i]
+		g.mu.Lock()
+		n += g.arena.bytes() + g.index.bytes() + g.pages.bytes()
+		g.mu.Unlock()
+	}
+	return n
+}

@@ -1,6 +1,9 @@
 package registry
 
-import "math/bits"
+import (
+	"math/bits"
+	"unsafe"
+)
 
 // page holds up to eight members of one group. A group's pages form a ring in
 // which those with a vacancy come first: joining looks at the first page only,
@@ -62,6 +65,9 @@ func (p *pages) release(n uint32) {
 	*p.at(n) = page{next: p.free}
 	p.free = n
 }
+
+// bytes is the memory that p holds.
+func (p *pages) bytes() int { return len(p.chunks) * (int(unsafe.Sizeof([chunkPages]page{})) + 8) }
 
 func (p *pages) reset() { *p = pages{} }
 
