@@ -77,6 +77,7 @@ type Downlink struct {
 	client *kgo.Client
 
 	records, malformed atomic.Uint64
+	lags               lags
 }
 
 // NewDownlink prepares a downlink; Run consumes. Where the group has no position
@@ -199,6 +200,7 @@ func (d *Downlink) Run(ctx context.Context) error {
 		fetches.EachError(func(topic string, partition int32, err error) {
 			d.cfg.Kafka.logger().Warn("downlink: fetch failed", "topic", topic, "partition", partition, "error", err)
 		})
+		d.lags.fetched(fetches)
 		records := fetches.Records()
 		if _, err := d.cfg.Router.Route(ctx, d.pushes(records)); err != nil {
 			if ctx.Err() != nil {
@@ -208,6 +210,7 @@ func (d *Downlink) Run(ctx context.Context) error {
 		}
 		d.client.MarkCommitRecords(records...)
 		d.records.Add(uint64(len(records)))
+		d.lags.handedOn(fetches)
 		d.client.AllowRebalance()
 	}
 }
@@ -244,3 +247,10 @@ func (d *Downlink) leave() error {
 func (d *Downlink) Stats() DownlinkStats {
 	return DownlinkStats{Records: d.records.Load(), Malformed: d.malformed.Load()}
 }
+
+// Lag is how far this node is behind on each partition that it consumes now,
+// as known from the last answers that had records. Any goroutine.
+func (d *Downlink) Lag() []PartitionLag { return d.lags.snapshot(d.client.CommittedOffsets()) }
+
+// Router is who the pushes are handed to.
+func (d *Downlink) Router() *Router { return d.cfg.Router }

@@ -35,6 +35,7 @@ type Kafka struct {
 	TLS      *tls.Config
 	Options  []kgo.Opt // more: SASL, hooks of metrics and tracing
 	Logger   *slog.Logger
+	Traffic  *Traffic // what is counted of all clients; nil counts nothing
 }
 
 // Validate reports every fault of k at once.
@@ -71,6 +72,9 @@ func (k Kafka) newClient(more ...kgo.Opt) (*kgo.Client, error) {
 	}
 	if k.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(k.TLS))
+	}
+	if k.Traffic != nil {
+		opts = append(opts, kgo.WithHooks(trafficHooks{k.Traffic}))
 	}
 	opts = append(append(opts, k.Options...), more...)
 	client, err := kgo.NewClient(opts...)

@@ -125,7 +125,7 @@ func embeddedTopics(partitions, inbox int32) []embedded.Topic {
 // startUplink starts an uplink on b; cfg is the rest of its configuration.
 func startUplink(t testing.TB, b *testBroker, cfg UplinkConfig) *Uplink {
 	t.Helper()
-	cfg.Kafka = b.kafka()
+	cfg.Kafka.Brokers = b.kafka().Brokers
 	if cfg.Topics == (Topics{}) {
 		cfg.Topics = b.topics
 	}

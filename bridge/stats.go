@@ -23,6 +23,10 @@ type UplinkStats struct {
 	BufferedBytes int64 // memory of those
 	HeldValues    int64 // sessions with a held latest value
 	OwedEvents    int64 // ends of sessions that wait for room
+
+	// Latency from acceptance to Kafka's acknowledgement. It is taken from the
+	// time of the record, so it is good to a millisecond.
+	Latency Latency
 }
 
 // uplinkCounters are updated from the loops and from the client's call-backs;
@@ -33,6 +37,7 @@ type uplinkCounters struct {
 	acked, ackedBytes, retried, rejected, lost                                    atomic.Uint64
 	_                                                                             [64]byte
 	outstanding, heldValues, owedEvents                                           atomic.Int64
+	latency                                                                       latency
 }
 
 // Stats may be called from any goroutine.
@@ -44,6 +49,6 @@ func (u *Uplink) Stats() UplinkStats {
 		Refused: c.refused.Load(), TooLarge: c.tooLarge.Load(), Retried: c.retried.Load(),
 		Rejected: c.rejected.Load(), Lost: c.lost.Load(),
 		Outstanding: c.outstanding.Load(), BufferedBytes: u.budget.total(), HeldValues: c.heldValues.Load(),
-		RefusedEvents: c.refusedEvents.Load(), OwedEvents: c.owedEvents.Load(),
+		RefusedEvents: c.refusedEvents.Load(), OwedEvents: c.owedEvents.Load(), Latency: c.latency.snapshot(),
 	}
 }
