@@ -25,6 +25,7 @@ type trial struct {
 	say    func(format string, args ...any) // progress, one line each
 
 	kernelBefore probe.Kernel
+	clientBefore load.Stats
 	cpuBefore    time.Duration
 	clientBase   uint64 // RSS of the clients before the first connection
 }

@@ -47,8 +47,8 @@ func TestEstimateOfAMillion(t *testing.T) {
 	if want := (e.Total-head.Bytes)*15/100 + 256<<20; head.Name != "head-room" || head.Bytes != want {
 		t.Errorf("head-room %d, want %d", head.Bytes, want)
 	}
-	if e.Queued != 1_000_000*4096 {
-		t.Errorf("all queued: %d", e.Queued)
+	if e.Broadcast != 1_000_000*4096 {
+		t.Errorf("broadcast %d", e.Broadcast)
 	}
 }
 

@@ -25,8 +25,8 @@ func (c CapacityReport) WriteText(w io.Writer) error {
 	}
 	fmt.Fprintf(b, "  %-20s %10s  %s a connection\n", "total", Bytes(c.Estimate.Total), perConnection(c.Estimate))
 	fmt.Fprintf(b, "  %-20s %10s  %s\n", "there is", Bytes(c.Memory), c.MemorySource)
-	wrap(b, "  ", "", fmt.Sprintf("One message waiting on every session (a broadcast, or the pings of a network outage) is charged %s against tcp_mem (%s).",
-		Bytes(c.Estimate.Queued), c.Estimate.QueuedMath))
+	wrap(b, "  ", "", fmt.Sprintf("One message queued to every session at once would take %s more (%s); tcp_mem bounds it.",
+		Bytes(c.Estimate.Broadcast), c.Estimate.BroadcastMath))
 
 	fmt.Fprintf(b, "\nConnections that each limit of this host allows, the tightest first\n")
 	for i, l := range c.Limits {

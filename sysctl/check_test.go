@@ -139,7 +139,7 @@ func TestContainerSettingsOfTheNodeDoNotFail(t *testing.T) {
 		t.Errorf("falls short: %v", r.Err())
 	}
 	// What the node must have is said with its arithmetic.
-	if row := r.row(t, "net.ipv4.tcp_mem"); row.Verdict != Node || row.Needed != ">= 7,500 10,000 15,000" || !strings.HasPrefix(row.Math, "one message waiting on each (a broadcast, or the pings of a network outage): 10,000 x") {
+	if row := r.row(t, "net.ipv4.tcp_mem"); row.Verdict != Node || row.Needed != ">= 7,500 10,000 15,000" || !strings.HasPrefix(row.Math, "one message queued on each: 10,000 x") {
 		t.Errorf("tcp_mem: %s, %s, %s", row.Verdict, row.Needed, row.Math)
 	}
 }

@@ -37,11 +37,10 @@ type Estimate struct {
 	Conns int64  `json:"conns"`
 	Items []Item `json:"items"`
 	Total int64  `json:"total_bytes"`
-	// Queued is what tcp_mem is charged while one message waits on every session:
-	// a broadcast that nobody acknowledged yet, or the pings of a network outage. The
-	// memory itself is less, as whole pages are charged for a small message.
-	Queued     int64  `json:"all_queued_bytes"`
-	QueuedMath string `json:"all_queued_arithmetic"`
+	// Broadcast is what one message to every session takes in addition, should all
+	// of them be queued at once; tcp_mem bounds it.
+	Broadcast     int64  `json:"broadcast_bytes"`
+	BroadcastMath string `json:"broadcast_arithmetic"`
 }
 
 // facts is everything that a rule may look at.
@@ -111,8 +110,8 @@ func (f facts) estimate() Estimate {
 	e.Items = append(e.Items, Item{"head-room", head, fmt.Sprintf("%d%% + %s for the system", headroomPercent, Bytes(hostReserve))})
 	e.Total = add(e.Total, head)
 
-	e.Queued = mul(mul(n, f.messagePages()), f.host.PageSize)
-	e.QueuedMath = fmt.Sprintf("%s x %s of %s", Count(n), plural(f.messagePages(), "page"), Bytes(f.host.PageSize))
+	e.Broadcast = mul(mul(n, f.messagePages()), f.host.PageSize)
+	e.BroadcastMath = fmt.Sprintf("%s x %s of %s", Count(n), plural(f.messagePages(), "page"), Bytes(f.host.PageSize))
 	return e
 }
 

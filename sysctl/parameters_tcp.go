@@ -109,13 +109,12 @@ func tcpParameters() []Parameter {
 	}
 }
 
-// tcpMemRule wants room for one message on every socket at once: a broadcast that
-// nobody acknowledged yet, or a network outage, in which every idle session has an
-// unacknowledged ping within one heartbeat. The fields are in the kernel's own
-// proportion 3 : 4 : 6 (tcp_init_mem() in net/ipv4/tcp.c).
+// tcpMemRule wants room for one message queued on every socket at once, which is
+// what a broadcast to slow clients comes to, in the kernel's own proportion
+// 3 : 4 : 6 (tcp_init_mem() in net/ipv4/tcp.c).
 func tcpMemRule(f facts) Rule {
 	pressure := mul(f.need.Conns, f.messagePages())
-	math := fmt.Sprintf("one message waiting on each (a broadcast, or the pings of a network outage): %s x %s = %s pages of %s = %s at pressure",
+	math := fmt.Sprintf("one message queued on each: %s x %s = %s pages of %s = %s at pressure",
 		Count(f.need.Conns), plural(f.messagePages(), "page"), Count(pressure), Bytes(f.host.PageSize), Bytes(mul(pressure, f.host.PageSize)))
 	if most := f.host.MemTotal / tcpMemShare / f.host.PageSize; f.host.MemTotal > 0 && pressure > most {
 		busy := f.buffers().Bytes / f.host.PageSize * 2

@@ -27,7 +27,7 @@ func TestStartup(t *testing.T) {
 		t.Errorf("%v", names)
 	}
 	const want = "net.ipv4.tcp_mem is 191,565 255,422 383,130, needs >= 750,000 1,000,000 1,500,000 " +
-		"(one message waiting on each (a broadcast, or the pings of a network outage): 1,000,000 x 1 page = 1,000,000 pages of 4.00 KiB = 3.81 GiB at pressure); " +
+		"(one message queued on each: 1,000,000 x 1 page = 1,000,000 pages of 4.00 KiB = 3.81 GiB at pressure); " +
 		"change: limpet sysctl apply; limpet sysctl render --format sysctl keeps it over a reboot"
 	if falls[0].Line != want {
 		t.Errorf("got  %s\nwant %s", falls[0].Line, want)

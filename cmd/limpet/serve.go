@@ -62,7 +62,9 @@ type node struct {
 	ready    api.Readiness
 	broker   *embedded.Broker // nil with a Kafka of the user's, or without Kafka
 	kafka    bridge.Kafka
+	traffic  bridge.Traffic
 	uplink   *bridge.Uplink // nil without Kafka
+	table    *registry.Table
 	gateway  *gateway.Gateway
 	engine   *reactor.Engine
 	downlink *downlinkTask // nil without Kafka
@@ -97,7 +99,8 @@ func (n *node) start(ctx context.Context) error {
 // prepareEngine comes first: most of what can be wrong with the host or the
 // addresses shows here, before anything has begun.
 func (n *node) prepareEngine(context.Context) error {
-	n.gateway = gateway.New(registry.NewTable(registryConfig(&n.cfg, n.incarnation)), n.log)
+	n.table = registry.NewTable(registryConfig(&n.cfg, n.incarnation))
+	n.gateway = gateway.New(n.table, n.log)
 	engine, err := reactor.New(reactorConfig(&n.cfg, n.incarnation, n.log), n.gateway)
 	if err != nil {
 		return err
@@ -126,6 +129,7 @@ func (n *node) startKafka(ctx context.Context) error {
 		brokers = []string{n.broker.Addr()}
 	}
 	n.kafka = kafkaConfig(&n.cfg, brokers, n.log)
+	n.kafka.Traffic = &n.traffic
 	uplink, err := uplinkConfig(&n.cfg, n.kafka)
 	if err != nil {
 		return err
@@ -144,6 +148,7 @@ func (n *node) startEngine(context.Context) error { return n.engine.Start() }
 
 // downlinkTask is the running downlink.
 type downlinkTask struct {
+	*bridge.Downlink
 	cancel context.CancelFunc
 	done   chan struct{}
 }
@@ -157,7 +162,7 @@ func (n *node) startDownlink(context.Context) error {
 		return err
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	n.downlink = &downlinkTask{cancel, make(chan struct{})}
+	n.downlink = &downlinkTask{down, cancel, make(chan struct{})}
 	go func() {
 		defer close(n.downlink.done)
 		if err := down.Run(ctx); err != nil {
@@ -186,7 +191,7 @@ func (n *node) startAPI(context.Context) error {
 		return fmt.Errorf("listen for the API: %w", err)
 	}
 	n.api = server
-	return nil
+	return n.observe()
 }
 
 func (n *node) alive() error {

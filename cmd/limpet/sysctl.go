@@ -114,19 +114,7 @@ func newSysctlCheckCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "check --conns N",
 		Short: "Compare every setting with what N connections need",
-		Long: `Compare every setting with what N connections need. The verdicts, worst first:
-
-  SHORT    connections will be refused or lost; the exit status is 1
-  UNKNOWN  it is there and cannot be read; counts as short where it is required
-  advised  it holds, and would hold better on a bad day
-  node     the host's, not visible in this network namespace: check it there
-  ok       it suffices
-  gone     newer kernels no longer have it; never written
-  absent   this kernel does not have it, or nothing loaded it
-
-Below each setting stand its arithmetic (=), what is wrong (!) and who can change
-it (>). Nothing is changed.`,
-		Args: noArguments,
+		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
 			if err := f.requireConns(); err != nil {
 				return err

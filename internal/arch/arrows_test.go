@@ -24,12 +24,13 @@ var arrows = map[string][]string{
 	"bench/target": {"bench/probe"},
 	"bench/report": {"bench/probe", "bench/target"},
 
-	"internal/config":   {"internal/nearest"},
-	"internal/gateway":  {"reactor", "wsproto", "registry", "bridge", "internal/session"},
-	"registry/redisdir": {"registry", "internal/session"},
-	"bridge/embedded":   {},
-	"bridge/kafkatest":  {},
-	"bridge/client":     {"bridge", "internal/session"},
+	"internal/config":    {"internal/nearest"},
+	"internal/telemetry": {"reactor", "registry", "bridge", "internal/session"},
+	"internal/gateway":   {"reactor", "wsproto", "registry", "bridge", "internal/session"},
+	"registry/redisdir":  {"registry", "internal/session"},
+	"bridge/embedded":    {},
+	"bridge/kafkatest":   {},
+	"bridge/client":      {"bridge", "internal/session"},
 }
 
 // testArrows lists what tests may import beyond that: real counterparts to

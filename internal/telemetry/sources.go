@@ -1,0 +1,26 @@
+package telemetry
+
+import (
+	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/reactor"
+	"github.com/limpet-gateway/limpet/registry"
+)
+
+// Sources are the parts of a node that are measured. What is nil is left out.
+type Sources struct {
+	Node    string // name of the node
+	Version string
+
+	Engine   *reactor.Engine
+	Table    *registry.Table
+	Uplink   *bridge.Uplink
+	Downlink *bridge.Downlink
+	Traffic  *bridge.Traffic
+}
+
+func (s *Sources) sessions() int {
+	if s.Engine == nil {
+		return 0
+	}
+	return s.Engine.Sessions()
+}
