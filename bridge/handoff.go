@@ -19,7 +19,7 @@ const (
 // session is well. One for many is not, since some of them have it already.
 func (r *Router) handOff(ctx context.Context, p *Push, until time.Time) Outcome {
 	out := r.deliver(p)
-	if p.Priority != session.High || p.To.Kind > ToSession {
+	if p.Priority != session.High || p.To.Kind > ToSession || p.Control != NoControl {
 		return out
 	}
 	for out.Full > 0 && out.Delivered == 0 && time.Now().Before(until) {

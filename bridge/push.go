@@ -39,7 +39,7 @@ type Control uint8
 // The orders.
 const (
 	NoControl Control = iota
-	Join              // become members of Group
+	Join              // become members of Group; of a principal's sessions
 	Leave             // leave Group
 	Close             // end, as kicked
 )
@@ -122,8 +122,8 @@ func (p *Push) checkControl() error {
 	switch {
 	case p.Control == NoControl:
 		return nil
-	case p.To.Kind > ToSession:
-		return fmt.Errorf("%w: %s is for user:NAME and session:ID only", ErrBadPush, HeaderControl)
+	case p.To.Kind > ToSession || p.To.Kind == ToSession && p.Control != Close:
+		return fmt.Errorf("%w: %s is for user:NAME, close for session:ID too", ErrBadPush, HeaderControl)
 	case p.Control != Close && (p.Group == "" || len(p.Group) > MaxGroup):
 		return fmt.Errorf("%w: %s: want 1 to %d bytes", ErrBadPush, HeaderGroup, MaxGroup)
 	}

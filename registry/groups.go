@@ -61,7 +61,11 @@ func (t *Table) Join(ref Ref, group []byte) error {
 	}
 	s, word := t.lock(ref)
 	defer s.mu.Unlock()
-	b := s.arena.block(word)
+	return t.join(s.arena.block(word), group)
+}
+
+// join is Join for the session block b, whose shard is locked.
+func (t *Table) join(b []byte, group []byte) error {
 	if b[offState] == blockDisplaced {
 		return nil
 	}
@@ -123,7 +127,11 @@ func (t *Table) findMembership(b []byte, shard int, h uint64, group []byte) (joi
 func (t *Table) Leave(ref Ref, group []byte) bool {
 	s, word := t.lock(ref)
 	defer s.mu.Unlock()
-	b := s.arena.block(word)
+	return t.leave(s.arena.block(word), group)
+}
+
+// leave is Leave for the session block b, whose shard is locked.
+func (t *Table) leave(b []byte, group []byte) bool {
 	h := t.hash(group)
 	target := groupShardOf(h)
 

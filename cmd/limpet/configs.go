@@ -7,7 +7,9 @@ import (
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/bridge/embedded"
 	"github.com/limpet-gateway/limpet/internal/config"
+	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/memory"
+	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
 	"github.com/limpet-gateway/limpet/wsproto"
@@ -113,12 +115,40 @@ func linger(c *config.Serve) time.Duration {
 	return c.Linger
 }
 
-func downlinkConfig(c *config.Serve, kafka bridge.Kafka, local bridge.Local) bridge.DownlinkConfig {
+func downlinkConfig(c *config.Serve, kafka bridge.Kafka, router *bridge.Router) bridge.DownlinkConfig {
 	return bridge.DownlinkConfig{
 		Kafka:        kafka,
 		Topics:       bridge.NewTopics(c.TopicPrefix),
-		Local:        local,
+		Router:       router,
 		Group:        c.ConsumerGroup,
 		GroupTimeout: c.GroupTimeout,
 	}
+}
+
+// routerConfig is that of a node that is alone; events may be nil.
+func routerConfig(c *config.Serve, incarnation uint64, node *gateway.Gateway, events gateway.Events, log *slog.Logger) bridge.RouterConfig {
+	router := bridge.RouterConfig{Incarnation: incarnation, Local: node, Controller: node, DedupWindow: c.DedupWindow, Logger: log}
+	if c.DedupWindow == 0 {
+		router.DedupWindow = -1
+	}
+	if c.ReportUndelivered && events != nil {
+		router.OnUndelivered = gateway.ReportUndelivered(events)
+	}
+	return router
+}
+
+func rateLimits(c *config.Serve) bridge.RateLimits {
+	return bridge.RateLimits{Messages: c.RateMessages, Bytes: c.RateBytes, Burst: c.RateBurst}
+}
+
+// priorities panics on a word that config should not have let through.
+func priorities(c *config.Serve) (session.Priority, bridge.PriorityRules) {
+	fallback, err := session.ParsePriority(string(c.Priority))
+	if err == nil {
+		var rules bridge.PriorityRules
+		if rules, err = bridge.ParsePriorityRules(c.PriorityRules); err == nil {
+			return fallback, rules
+		}
+	}
+	panic("limpet: " + err.Error())
 }

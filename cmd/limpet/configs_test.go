@@ -56,13 +56,18 @@ func handedOut(t *testing.T, c *config.Serve) string {
 		t.Errorf("registry: %v", err)
 	}
 	downlink := downlinkConfig(c, bridge.Kafka{}, nil)
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
+	router := routerConfig(c, 1, nil, func(bridge.Event) bridge.Verdict { return bridge.Accepted }, nil)
+	undelivered := router.OnUndelivered != nil
+	router.Local, router.Controller, router.OnUndelivered = nil, nil, nil
+	priority, rules := priorities(c)
+	return fmt.Sprintf("%+v %v %+v %+v %v\n", router, undelivered, rateLimits(c), rules, priority) +
+		fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
 }
 
 // servesItself lists the keys that serve uses itself, for what no package's
 // configuration has a part in.
 var servesItself = map[string]bool{
-	"api": true, "uplink": true, "flush-timeout": true, "drain-window": true, "log-format": true, "log-level": true, "insecure-no-auth": true,
+	"api": true, "uplink": true, "flush-timeout": true, "drain-window": true, "log-format": true, "events": true, "broadcast-rate": true, "api-token": true, "log-level": true, "insecure-no-auth": true,
 }
 
 // A key that no package gets has no effect, and nobody would notice.
@@ -78,6 +83,8 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 		"inbox-partitions": "5", "consumer-group": "limpets", "group-timeout": "7s", "produce-timeout": "3s", "linger": "0s",
 		"compression": "zstd", "uplink-workers": "7", "uplink-queue": "99", "uplink-buffer": "99MiB", "max-message-size": "32KiB",
 		"broker-listen": "127.0.0.1:9092", "data-dir": "/var/lib/limpet", "broker-size": "99MiB", "broker-retention": "1h",
+		"priority": "low", "priority-rules": "json:p", "rate-messages": "9", "rate-bytes": "9KiB", "rate-burst": "9s",
+		"report-undelivered": "true", "dedup-window": "9s",
 		"gogc": "77", "memory-limit": "77MiB",
 	}
 	for _, key := range config.Keys() {

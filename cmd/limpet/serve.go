@@ -67,6 +67,7 @@ type node struct {
 	table    *registry.Table
 	gateway  *gateway.Gateway
 	engine   *reactor.Engine
+	router   *bridge.Router
 	downlink *downlinkTask // nil without Kafka
 	api      *api.Server
 }
@@ -86,7 +87,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.log.Debug("memory limits", "gogc", limits.GOGC, "limit", config.FormatSize(limits.Bytes), "from", limits.From)
 	for _, step := range []func(context.Context) error{
-		n.prepareEngine, n.checkHost, n.startKafka, n.startEngine, n.startDownlink, n.startAPI,
+		n.prepareEngine, n.checkHost, n.startKafka, n.startRouter, n.startEngine, n.startDownlink, n.startAPI,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -107,6 +108,9 @@ func (n *node) prepareEngine(context.Context) error {
 	}
 	n.engine = engine
 	n.gateway.SetEngine(engine)
+	n.gateway.SetLimits(bridge.NewLimiter(rateLimits(&n.cfg)))
+	priority, _ := priorities(&n.cfg)
+	n.gateway.SetPriority(priority)
 	return nil
 }
 
@@ -136,11 +140,18 @@ func (n *node) startKafka(ctx context.Context) error {
 	}
 	uplink.OnRejected = func(id session.ID, priority session.Priority, err error) {
 		n.log.Warn("Kafka rejected a message for good", "session", id, "priority", priority.String(), "err", err)
+		if priority == session.High {
+			_ = n.engine.CloseSession(id, session.MessageTooBig) // gone is as good
+		}
 	}
 	if n.uplink, err = bridge.NewUplink(ctx, uplink); err != nil {
 		return err
 	}
-	n.gateway.SetUplink(gateway.Kafka(n.uplink))
+	_, rules := priorities(&n.cfg)
+	n.gateway.SetUplink(gateway.Kafka(n.uplink, rules))
+	if n.cfg.Events {
+		n.gateway.SetEvents(n.uplink.Event)
+	}
 	return nil
 }
 
@@ -157,7 +168,7 @@ func (n *node) startDownlink(context.Context) error {
 	if n.uplink == nil {
 		return nil
 	}
-	down, err := bridge.NewDownlink(downlinkConfig(&n.cfg, n.kafka, n.gateway))
+	down, err := bridge.NewDownlink(downlinkConfig(&n.cfg, n.kafka, n.router))
 	if err != nil {
 		return err
 	}
@@ -191,6 +202,7 @@ func (n *node) startAPI(context.Context) error {
 		return fmt.Errorf("listen for the API: %w", err)
 	}
 	n.api = server
+	n.serveV1()
 	return n.observe()
 }
 

@@ -2,11 +2,13 @@ package api
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 )
 
@@ -48,6 +50,7 @@ type Server struct {
 	mux      *http.ServeMux
 	http     *http.Server
 	listener net.Listener
+	token    atomic.Pointer[[sha256.Size]byte] // nil: none is asked for
 }
 
 // Listen opens the API address and starts to serve it, with the handlers of

@@ -26,7 +26,7 @@ var arrows = map[string][]string{
 
 	"internal/config":    {"internal/nearest"},
 	"internal/telemetry": {"reactor", "registry", "bridge", "internal/session"},
-	"internal/gateway":   {"reactor", "wsproto", "registry", "bridge", "internal/session"},
+	"internal/gateway":   {"reactor", "wsproto", "registry", "bridge", "internal/session", "internal/api"},
 	"registry/redisdir":  {"registry", "internal/session"},
 	"bridge/embedded":    {},
 	"bridge/kafkatest":   {},

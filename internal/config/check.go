@@ -34,7 +34,7 @@ func (l *Loaded) disagreements(known Faults) Faults {
 		if !isLoopback(l.Listen) {
 			fault("listen", advice, "insecure-no-auth")
 		}
-		if !isLoopback(l.API) {
+		if !isLoopback(l.API) && l.APIToken == "" {
 			fault("api", advice, "insecure-no-auth")
 		}
 	}

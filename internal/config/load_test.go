@@ -81,6 +81,7 @@ func TestDefaults(t *testing.T) {
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, CloseTimeout: 5 * time.Second,
 		DrainWindow: 10 * time.Second, FDTables: FDTablesAuto, MailboxMessages: 65536, MailboxBytes: 16 << 20,
 		GOGC: 50, MemoryLimit: MemoryLimit{Percent: 50}, LogFormat: LogText, LogLevel: LogInfo,
+		Rules: Rules{Priority: PriorityHigh, RateBurst: 2 * time.Second, Events: true, DedupWindow: 2 * time.Minute, BroadcastRate: 10},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)
@@ -243,6 +244,7 @@ func TestDisagreements(t *testing.T) {
 		})
 	}
 	for _, args := range [][]string{
+		{"--api", "10.1.2.3:8081", "--api-token", "0123456789abcdef"},
 		{"--listen", "[::1]:8080", "--api", "localhost:8081"},
 		{"--listen", "127.8.9.1:0", "--api", "127.8.9.1:0"},
 		{"--listen", ":8080", "--api", "10.1.2.3:8081", "--insecure-no-auth"},

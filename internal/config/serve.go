@@ -122,10 +122,47 @@ type Serve struct {
 	LogFormat LogFormat
 	LogLevel  LogLevel
 
+	Rules
+
 	// InsecureNoAuth allows addresses that are not loopback although nobody
 	// has to authenticate.
 	InsecureNoAuth bool
 }
+
+// Rules are the settings of what becomes of messages and pushes.
+type Rules struct {
+	// Priority is that of messages for which no rule gives another.
+	Priority Priority
+	// PriorityRules give messages a priority of their own, in the form of
+	// bridge.ParsePriorityRules.
+	PriorityRules []string
+	// RateMessages and RateBytes are what one session may send per second; 0
+	// is no limit. RateBurst is how much of that may come at once.
+	RateMessages int
+	RateBytes    int
+	RateBurst    time.Duration
+
+	// Events writes what happens to sessions to the topic events, and
+	// ReportUndelivered pushes with an id that reached nobody.
+	Events            bool
+	ReportUndelivered bool
+	// DedupWindow is how long the id of a push is remembered; 0 is not at all.
+	DedupWindow time.Duration
+	// BroadcastRate is how many broadcasts a second the API takes.
+	BroadcastRate int
+	// APIToken is what requests of the API have to show. Empty: nothing.
+	APIToken string
+}
+
+// Priority decides what becomes of a message when there is no room for it.
+type Priority string
+
+// The priorities.
+const (
+	PriorityHigh   Priority = "high"   // its session is closed rather than lose it in silence
+	PriorityMedium Priority = "medium" // only the latest of its session is kept
+	PriorityLow    Priority = "low"    // dropped and counted
+)
 
 // Uplink is where the messages of clients go.
 type Uplink string

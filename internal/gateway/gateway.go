@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"log/slog"
+	"time"
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/session"
@@ -16,7 +17,11 @@ type Gateway struct {
 	table  *registry.Table
 	uplink Uplink
 	engine *reactor.Engine
-	log    *slog.Logger
+	events Events          // nil: nobody is told
+	limits *bridge.Limiter // nil: none
+
+	priority session.Priority // of sessions
+	log      *slog.Logger
 }
 
 // New returns a gateway over table. SetEngine and SetUplink must follow before
@@ -49,17 +54,28 @@ func (g *Gateway) Open(o *reactor.Opening) *wsproto.Refusal {
 	for _, old := range added.Displaced {
 		_ = g.engine.CloseSession(old, session.Displaced) // gone is as good
 	}
-	o.Ref = uint32(added.Ref)
+	if !g.connected(name, o.ID, added.Epoch) {
+		g.table.Remove(added.Ref)
+		refusal := wsproto.NewRefusal(503, "no room for the session's event")
+		refusal.RetryAfter = eventsFullRetry
+		return refusal
+	}
+	o.Ref, o.Priority = uint32(added.Ref), g.priority
 	return nil
 }
 
 // Message implements reactor.Handler.
 func (g *Gateway) Message(s reactor.Session, op session.Opcode, payload []byte) {
+	if g.limits != nil && !g.limits.Allow(s.ID(), len(payload), time.Now()) {
+		s.Close(session.PolicyViolation)
+		return
+	}
 	g.uplink(g, s, op, payload)
 }
 
 // Close implements reactor.Handler.
-func (g *Gateway) Close(s reactor.Session, _ session.CloseReason) {
+func (g *Gateway) Close(s reactor.Session, reason session.CloseReason) {
+	g.ended(s, reason)
 	g.table.Remove(registry.Ref(s.Ref()))
 }
 
@@ -73,16 +89,17 @@ func Echo(_ *Gateway, s reactor.Session, op session.Opcode, payload []byte) { s.
 // Discard drops each message.
 func Discard(*Gateway, reactor.Session, session.Opcode, []byte) {}
 
-// Kafka hands each message to up. A message of high priority that cannot be
-// accepted ends its session with 1013 rather than be lost in silence.
-func Kafka(up *bridge.Uplink) Uplink {
+// Kafka hands each message to up, with the priority that rules give it, or its
+// session's. A message of high priority that cannot be accepted ends its
+// session with 1013 rather than be lost in silence.
+func Kafka(up *bridge.Uplink, rules bridge.PriorityRules) Uplink {
 	return func(g *Gateway, s reactor.Session, op session.Opcode, payload []byte) {
 		var name [MaxPrincipal]byte
 		verdict := up.Accept(bridge.Message{
 			Session:   s.ID(),
 			Principal: g.table.AppendPrincipal(name[:0], registry.Ref(s.Ref())),
 			Opcode:    op,
-			Priority:  s.Priority(),
+			Priority:  rules.Of(payload, s.Priority()),
 			Payload:   payload,
 		})
 		if verdict == bridge.Refused {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"errors"
 	"time"
 
@@ -35,22 +36,47 @@ func (g *Gateway) Group(group string, p *bridge.Push) bridge.Outcome {
 
 // All implements bridge.Local.
 func (g *Gateway) All(p *bridge.Push) bridge.Outcome {
-	return outcome(g.engine.Broadcast(toReactor(p)), g.engine.Sessions())
+	r := toReactor(p)
+	return confirmed(r.Receipt, outcome(g.engine.Broadcast(r), g.engine.Sessions()))
 }
 
 func (g *Gateway) toSessions(ids []session.ID, p *bridge.Push) bridge.Outcome {
+	r := toReactor(p)
 	switch len(ids) {
 	case 0:
 		return bridge.Outcome{Offline: 1}
 	case 1:
-		return outcome(g.engine.Send(ids[0], toReactor(p)), 1)
+		return confirmed(r.Receipt, outcome(g.engine.Send(ids[0], r), 1))
 	default:
-		return outcome(g.engine.Multicast(ids, toReactor(p)), len(ids))
+		return confirmed(r.Receipt, outcome(g.engine.Multicast(ids, r), len(ids)))
 	}
 }
 
 func toReactor(p *bridge.Push) reactor.Push {
-	return reactor.Push{Opcode: p.Opcode, Priority: p.Priority, Payload: p.Payload}
+	r := reactor.Push{Opcode: p.Opcode, Priority: p.Priority, Payload: p.Payload}
+	if p.Confirm {
+		r.Receipt = reactor.NewReceipt()
+	}
+	return r
+}
+
+// confirmTimeout bounds the wait for loops that are behind; a loop's turn
+// takes milliseconds.
+const confirmTimeout = 2 * time.Second
+
+// confirmed is what became of a push whose sender wants to know: it waits for
+// the loops. Without a receipt it is what was handed to them.
+func confirmed(receipt *reactor.Receipt, handed bridge.Outcome) bridge.Outcome {
+	if receipt == nil {
+		return handed
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)
+	defer cancel()
+	out, err := receipt.Wait(ctx)
+	if err != nil {
+		return handed // it is in the mailboxes, and not known further
+	}
+	return bridge.Outcome{Delivered: out.Delivered, Offline: out.Offline, Full: out.Dropped}
 }
 
 func outcome(err error, n int) bridge.Outcome {

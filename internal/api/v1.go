@@ -1,0 +1,172 @@
+package api
+
+import (
+	"context"
+	"crypto/sha256"
+	"crypto/subtle"
+	_ "embed"
+	"net/http"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// V1 is what serves the requests under /v1 that are about sessions. Names and
+// ids have been checked when it is called. Errors are internal: what a caller
+// can do something about is in the answers.
+type V1 interface {
+	// Push takes pushes to their targets and returns what became of each.
+	Push(ctx context.Context, pushes []Push) ([]Pushed, error)
+	// Sessions returns those of a principal, on all nodes.
+	Sessions(ctx context.Context, principal string) ([]Session, error)
+	// Session returns one, or nil.
+	Session(ctx context.Context, id string) (*Session, error)
+	// Order carries out join, leave or close for a principal or a session.
+	Order(ctx context.Context, o Order) (Pushed, error)
+	// Group returns what is known of a group on all nodes.
+	Group(ctx context.Context, name string) (Group, error)
+	Nodes(ctx context.Context) ([]Node, error)
+	// Stats returns counters that become JSON.
+	Stats() any
+}
+
+// Push is a message for a target.
+type Push struct {
+	To       string
+	Data     []byte
+	Opcode   string // text or binary
+	Priority string // high, medium or low
+	TTL      time.Duration
+	ID       string
+}
+
+// Pushed is what became of a push or an order for one target.
+type Pushed struct {
+	To        string `json:"to"`
+	Result    string `json:"result"`            // delivered, forwarded, spread, duplicate, offline, full, expired or failed
+	Delivered int    `json:"delivered"`         // sessions of this node whose socket has it
+	Forwarded int    `json:"forwarded"`         // other nodes that were given it
+	Offline   int    `json:"offline,omitempty"` // sessions of this node that had gone
+	Full      int    `json:"full,omitempty"`    // sessions of this node that had no room
+}
+
+// Order changes something about the sessions of a principal, or one session.
+type Order struct {
+	Do    string // join, leave or close
+	To    string
+	Group string
+}
+
+// Session is one session.
+type Session struct {
+	ID        string    `json:"id"`
+	Principal string    `json:"principal"`
+	Node      string    `json:"node"`
+	Epoch     uint64    `json:"epoch"`
+	Since     time.Time `json:"since"`
+}
+
+// Group is what is known of a group.
+type Group struct {
+	Name    string        `json:"name"`
+	Members int           `json:"members"` // sessions, on all nodes
+	Nodes   []GroupOnNode `json:"nodes"`
+}
+
+// GroupOnNode is a group's part on one node.
+type GroupOnNode struct {
+	Node    string `json:"node"`
+	Members int    `json:"members"`
+}
+
+// Node is a gateway process.
+type Node struct {
+	Node        string `json:"node"`
+	Incarnation string `json:"incarnation"` // 16 hexadecimal digits
+	Sessions    int    `json:"sessions"`
+	API         string `json:"api,omitempty"`
+	Alive       bool   `json:"alive"`
+}
+
+// V1Config says who may use /v1 and how much.
+type V1Config struct {
+	Token         string // empty: everybody who can reach the address
+	BroadcastRate int    // broadcasts per second
+}
+
+// openAPI describes what HandleV1 serves; a test compares the two.
+//
+//go:embed openapi.json
+var openAPI []byte
+
+// v1 serves the requests under /v1.
+type v1 struct {
+	node       V1
+	broadcasts *rate.Limiter
+	rate       int
+}
+
+// route is one operation of /v1.
+type route struct {
+	pattern string
+	handler http.HandlerFunc
+}
+
+func (v *v1) routes() []route {
+	return []route{
+		{"POST /v1/push", v.push},
+		{"POST /v1/broadcast", v.broadcast},
+		{"GET /v1/users/{user...}", v.user},
+		{"DELETE /v1/users/{user...}", v.endUser},
+		{"GET /v1/sessions/{session}", v.session},
+		{"DELETE /v1/sessions/{session}", v.endSession},
+		{"GET /v1/groups/{group}", v.group},
+		{"PUT /v1/groups/{group}/members/{user...}", v.join},
+		{"DELETE /v1/groups/{group}/members/{user...}", v.leave},
+		{"GET /v1/nodes", v.nodes},
+		{"GET /v1/stats", v.stats},
+		{"GET /v1/openapi.json", v.describe},
+	}
+}
+
+// HandleV1 adds the operations of openapi.json.
+func (s *Server) HandleV1(node V1, c V1Config) {
+	s.token.Store(tokenHash(c.Token))
+	v := &v1{node: node, broadcasts: rate.NewLimiter(rate.Limit(c.BroadcastRate), max(c.BroadcastRate, 1)), rate: c.BroadcastRate}
+	for _, r := range v.routes() {
+		s.Handle(r.pattern, r.handler)
+	}
+}
+
+func (v *v1) describe(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write(openAPI)
+}
+
+// tokenHash is what the server keeps of a token, so that comparing takes the
+// same time whatever is compared; nil for no token.
+func tokenHash(token string) *[sha256.Size]byte {
+	if token == "" {
+		return nil
+	}
+	sum := sha256.Sum256([]byte(token))
+	return &sum
+}
+
+// admit reports whether a request may be served, and answers those that may
+// not. The probes need no token: load balancers and kubelets have none.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
+	want := s.token.Load()
+	if want == nil || !strings.HasPrefix(r.URL.Path, "/v1/") {
+		return true
+	}
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got := sha256.Sum256([]byte(strings.TrimSpace(given)))
+	if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
+		return true
+	}
+	w.Header().Set("WWW-Authenticate", `Bearer realm="limpet"`)
+	WriteProblem(w, http.StatusUnauthorized, "a bearer token is required (api-token)")
+	return false
+}
