@@ -30,7 +30,7 @@ func (u *Uplink) Event(e Event) Verdict {
 			return u.refuseEvent()
 		}
 		w.owe(e)
-		u.count.accepted.Add(1)
+		u.count.events.Add(1)
 		return Accepted
 	}
 	it := u.eventItem(&e, n)
@@ -41,7 +41,7 @@ func (u *Uplink) Event(e Event) Verdict {
 		}
 		w.owe(e)
 	}
-	u.count.accepted.Add(1)
+	u.count.events.Add(1)
 	return Accepted
 }
 

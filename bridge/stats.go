@@ -17,6 +17,7 @@ type UplinkStats struct {
 	Rejected   uint64 // records that Kafka rejected for good
 	Lost       uint64 // records given up because the time to drain was over
 
+	Events        uint64 // accepted; Acked and what follows it count their records too
 	RefusedEvents uint64 // events for which there was no room
 
 	Outstanding   int64 // accepted, neither acknowledged nor given up
@@ -32,12 +33,12 @@ type UplinkStats struct {
 // uplinkCounters are updated from the loops and from the client's call-backs;
 // the two groups are kept on different cache lines.
 type uplinkCounters struct {
-	accepted, coalesced, droppedLow, droppedMed, refused, tooLarge, refusedEvents atomic.Uint64
-	_                                                                             [64]byte
-	acked, ackedBytes, retried, rejected, lost                                    atomic.Uint64
-	_                                                                             [64]byte
-	outstanding, heldValues, owedEvents                                           atomic.Int64
-	latency                                                                       latency
+	accepted, coalesced, droppedLow, droppedMed, refused, tooLarge, events, refusedEvents atomic.Uint64
+	_                                                                                     [64]byte
+	acked, ackedBytes, retried, rejected, lost                                            atomic.Uint64
+	_                                                                                     [64]byte
+	outstanding, heldValues, owedEvents                                                   atomic.Int64
+	latency                                                                               latency
 }
 
 // Stats may be called from any goroutine.
@@ -49,6 +50,6 @@ func (u *Uplink) Stats() UplinkStats {
 		Refused: c.refused.Load(), TooLarge: c.tooLarge.Load(), Retried: c.retried.Load(),
 		Rejected: c.rejected.Load(), Lost: c.lost.Load(),
 		Outstanding: c.outstanding.Load(), BufferedBytes: u.budget.total(), HeldValues: c.heldValues.Load(),
-		RefusedEvents: c.refusedEvents.Load(), OwedEvents: c.owedEvents.Load(), Latency: c.latency.snapshot(),
+		Events: c.events.Load(), RefusedEvents: c.refusedEvents.Load(), OwedEvents: c.owedEvents.Load(), Latency: c.latency.snapshot(),
 	}
 }

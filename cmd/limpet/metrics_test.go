@@ -44,7 +44,7 @@ func (p *process) scrape() (string, map[string]float64) {
 // What a conversation leaves in /metrics, from a refused request over Kafka to
 // the close.
 func TestMetricsOfAConversation(t *testing.T) {
-	p := startProcess(t, 0)
+	p := startProcess(t, 0, "--events=false") // records of messages only
 	c := p.mustDial("dev1")
 	stays := p.mustDial("dev2")
 	if _, resp, err := p.dial("no%20spaces"); err == nil || resp == nil || resp.StatusCode != 400 {
