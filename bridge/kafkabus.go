@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -140,21 +139,13 @@ func (b *KafkaBus) close() {
 func (b *KafkaBus) pushes(records []*kgo.Record) []*Push {
 	pushes := make([]*Push, 0, len(records))
 	for _, r := range records {
-		p, err := ParsePush(r)
+		p, err := parseBusRecord(r)
 		if err != nil {
 			b.malformed.Add(1)
 			continue
 		}
-		p.spread = r.Topic == b.cfg.Topics.Broadcast
-		p.origin = string(header(r.Headers, headerOrigin))
-		p.hops = maxHops // of a push that does not say: it moves no further
-		if hops, err := strconv.Atoi(string(header(r.Headers, headerHops))); err == nil {
-			p.hops = hops
-		}
-		if header(r.Headers, headerPart) != nil {
-			p.spread = true
-		}
-		pushes = append(pushes, &p)
+		p.spread = p.spread || r.Topic == b.cfg.Topics.Broadcast
+		pushes = append(pushes, p)
 	}
 	return pushes
 }
@@ -179,15 +170,8 @@ func (b *KafkaBus) Broadcast(p *Push, done func(error)) {
 }
 
 func (b *KafkaBus) produce(topic string, partition int32, p *Push, done func(error)) {
-	r := p.Record(topic, time.Now())
+	r := p.busRecord(topic, time.Now())
 	r.Partition = partition
-	r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerHops, Value: strconv.AppendInt(nil, int64(p.hops), 10)})
-	if p.origin != "" {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerOrigin, Value: []byte(p.origin)})
-	}
-	if p.spread && topic == b.cfg.Topics.Inbox {
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerPart, Value: []byte("1")})
-	}
 	// Produce waits while the buffer is full: the downlink then reads no more.
 	b.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
 		switch {

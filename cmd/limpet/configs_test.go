@@ -67,7 +67,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 // servesItself lists the keys that serve uses itself, for what no package's
 // configuration has a part in.
 var servesItself = map[string]bool{
-	"api": true, "uplink": true, "flush-timeout": true, "drain-window": true, "log-format": true, "events": true, "broadcast-rate": true, "api-token": true, "log-level": true, "insecure-no-auth": true,
+	"api": true, "uplink": true, "flush-timeout": true, "drain-window": true, "log-format": true, "events": true, "bus": true, "broadcast-rate": true, "api-token": true, "log-level": true, "insecure-no-auth": true,
 }
 
 // A key that no package gets has no effect, and nobody would notice.

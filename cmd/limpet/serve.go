@@ -68,6 +68,7 @@ type node struct {
 	gateway  *gateway.Gateway
 	engine   *reactor.Engine
 	router   *bridge.Router
+	bus      *busTask      // nil on a node that is alone
 	downlink *downlinkTask // nil without Kafka
 	api      *api.Server
 }
@@ -87,7 +88,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.log.Debug("memory limits", "gogc", limits.GOGC, "limit", config.FormatSize(limits.Bytes), "from", limits.From)
 	for _, step := range []func(context.Context) error{
-		n.prepareEngine, n.checkHost, n.startKafka, n.startRouter, n.startEngine, n.startDownlink, n.startAPI,
+		n.prepareEngine, n.checkHost, n.startKafka, n.startRouter, n.startEngine, n.startBus, n.startDownlink, n.startAPI,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -50,6 +50,9 @@ func (n *node) stop(flush time.Duration) error {
 		n.downlink.cancel()
 		<-n.downlink.done // bounded: the downlink leaves its group in seconds
 	}
+	if n.bus != nil {
+		n.bus.stop()
+	}
 	if n.engine != nil {
 		within(stopTimeout, func(ctx context.Context) {
 			if err := n.engine.Close(ctx); err != nil {

@@ -81,7 +81,7 @@ func TestDefaults(t *testing.T) {
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, CloseTimeout: 5 * time.Second,
 		DrainWindow: 10 * time.Second, FDTables: FDTablesAuto, MailboxMessages: 65536, MailboxBytes: 16 << 20,
 		GOGC: 50, MemoryLimit: MemoryLimit{Percent: 50}, LogFormat: LogText, LogLevel: LogInfo,
-		Rules: Rules{Priority: PriorityHigh, RateBurst: 2 * time.Second, Events: true, DedupWindow: 2 * time.Minute, BroadcastRate: 10},
+		Rules: Rules{Priority: PriorityHigh, RateBurst: 2 * time.Second, Events: true, DedupWindow: 2 * time.Minute, Bus: BusAuto, BroadcastRate: 10},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("defaults (-want +got):\n%s", diff)

@@ -148,11 +148,23 @@ type Rules struct {
 	ReportUndelivered bool
 	// DedupWindow is how long the id of a push is remembered; 0 is not at all.
 	DedupWindow time.Duration
+	// Bus is what carries pushes between nodes.
+	Bus Bus
 	// BroadcastRate is how many broadcasts a second the API takes.
 	BroadcastRate int
 	// APIToken is what requests of the API have to show. Empty: nothing.
 	APIToken string
 }
+
+// Bus is what carries pushes from one node to another.
+type Bus string
+
+// The buses.
+const (
+	BusAuto  Bus = "auto"  // kafka where brokers are given, local otherwise
+	BusKafka Bus = "kafka" // the topics inbox and broadcast
+	BusLocal Bus = "local" // none: this node is alone
+)
 
 // Priority decides what becomes of a message when there is no room for it.
 type Priority string
