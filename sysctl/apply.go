@@ -150,9 +150,11 @@ func (r *ApplyReport) write(root Root, o ApplyOptions) error {
 	}
 	here := identify(root)
 	saved.startOver(here)
-	for _, c := range r.Changes {
+	var begun []int // only these lines are ours to settle
+	for i, c := range r.Changes {
 		if c.Outcome == WouldWrite {
 			saved.remember(here, c)
+			begun = append(begun, i)
 		}
 	}
 	if err := file.save(saved); err != nil {
@@ -172,9 +174,10 @@ func (r *ApplyReport) write(root Root, o ApplyOptions) error {
 			break
 		}
 	}
-	for _, c := range r.Changes {
-		if c.Outcome != Written {
-			saved.forget(here, c)
+	for _, i := range begun {
+		c := r.Changes[i]
+		if _, now, err := c.row.parameter.read(root, Host{}); err == nil {
+			saved.settle(here, c, now)
 		}
 	}
 	if len(saved.Entries) == 0 {
