@@ -137,7 +137,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.held--
 		l.engine.conns.Add(-1)
 	} else if c.state == lingering {
-		l.lingerers--
+		l.lingerers.Add(-1)
 	}
 	l.count.conns.Add(-1)
 	if c.is(flagSession) {

@@ -27,6 +27,7 @@ type loop struct {
 	mailbox    mailbox
 	count      counters
 	tickPosted atomic.Bool
+	lingerers  *atomic.Int64 // refused connections that linger in the loop's descriptor table
 
 	slab       slab
 	wheel      wheel
@@ -37,7 +38,6 @@ type loop struct {
 	mails      []mail // emptied, for the next swap with the mailbox
 	drain      drainPlan
 	trimmed    uint32 // tick of the last look for unused buffers
-	lingerers  int    // refused connections that still linger
 	held       int    // connections that hold a place below the limit
 
 	// What the connection whose event is being handled will be sent at the
@@ -57,6 +57,9 @@ func newLoop(e *Engine, number int, el gnet.EventLoop) *loop {
 		slab:    newSlab(number),
 		decoder: wsproto.NewDecoder(e.cfg.Decoder),
 		rng:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	}
+	if l.lingerers = &e.lingerers; e.plan.perLoop {
+		l.lingerers = new(atomic.Int64)
 	}
 	l.wheel.init(&l.slab)
 	l.outbox.init()

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,10 @@ import (
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/wsproto"
 )
+
+// As in cmd/limpet: a thread that parts its descriptor table must be able to end,
+// and the first one cannot. Its copy would keep the tests' own sockets open.
+func init() { runtime.LockOSThread() }
 
 const patience = 20 * time.Second // for what must happen; generous for a busy machine
 
