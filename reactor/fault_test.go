@@ -117,6 +117,20 @@ func TestOneBytePerSecondInAFrame(t *testing.T) {
 	nothingHeld(t, e)
 }
 
+// A ping in between does not put the deadline of a message off.
+func TestMessageTimeoutComesBeforeTheHeartbeats(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Heartbeat: time.Second, HeartbeatGrace: time.Hour, MessageTimeout: 1500 * time.Millisecond}, h)
+	c := dialRaw(t, e)
+	c.upgrade("half")
+	c.send(masked(ws.OpText, true, []byte("hello"))[:8])
+	c.expectClose(1008)
+	c.Close()
+	if got := h.waitEnd(t, "half"); got != session.MessageTimeout {
+		t.Errorf("ended with %v", got)
+	}
+}
+
 // Whole messages whose last bytes always share a segment with the first of
 // the next: the sender is never done, and never late.
 func TestOverlappingMessagesAreNotLate(t *testing.T) {

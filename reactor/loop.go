@@ -266,21 +266,12 @@ func (l *loop) look(c *conn) {
 		l.cut(c, c.reason)
 		return
 	}
+	u := l.unfinished.of(c)
+	if u != nil && int32(now-u.since-ticks(cfg.MessageTimeout)) >= 0 {
+		l.closeWith(c, session.MessageTimeout, "")
+		return
+	}
 	heartbeat, grace := ticks(cfg.Heartbeat), ticks(cfg.HeartbeatGrace)
-	next := c.seen + heartbeat
-	if c.is(flagPinged) {
-		next += grace
-	}
-	if u := l.unfinished.of(c); u != nil {
-		deadline := u.since + ticks(cfg.MessageTimeout)
-		if int32(now-deadline) >= 0 {
-			l.closeWith(c, session.MessageTimeout, "")
-			return
-		}
-		if int32(next-deadline) > 0 {
-			next = deadline
-		}
-	}
 	switch idle := now - c.seen; {
 	case c.is(flagPinged) && idle >= heartbeat+grace:
 		l.closeWith(c, session.HeartbeatMissed, "")
@@ -292,9 +283,15 @@ func (l *loop) look(c *conn) {
 		if !l.write(c, pingFrame) {
 			return
 		}
+	}
+	next := c.seen + heartbeat
+	if c.is(flagPinged) {
 		next += grace
 	}
 	l.wheel.schedule(c, next)
+	if u != nil {
+		l.wheel.sooner(c, u.since+ticks(cfg.MessageTimeout))
+	}
 }
 
 var pingFrame = ws.MustCompileFrame(ws.NewPingFrame(nil))
