@@ -242,7 +242,6 @@ func TestClientThatNeverReads(t *testing.T) {
 	e := startEngine(t, Config{OutboundLimit: 256 << 10, CloseTimeout: time.Second}, h)
 	b := stand(t, e)
 	c := dialRaw(t, e)
-	_ = c.Conn.(*net.TCPConn).SetReadBuffer(4096)
 	c.upgrade("deaf")
 	frame := masked(ws.OpBinary, true, make([]byte, 32<<10))
 	sent := 0
@@ -264,7 +263,6 @@ func TestSlowConsumerByPriority(t *testing.T) {
 	h := &recorder{}
 	e := startEngine(t, Config{OutboundLimit: 64 << 10, CloseTimeout: 500 * time.Millisecond}, h)
 	c := dialRaw(t, e)
-	_ = c.Conn.(*net.TCPConn).SetReadBuffer(4096)
 	c.upgrade("slow")
 	id := h.id(t, "slow")
 	payload := make([]byte, 32<<10)

@@ -35,7 +35,8 @@ type loop struct {
 	unfinished unfinishedSet
 	decoder    *wsproto.Decoder
 	rng        *rand.Rand
-	mails      []mail // emptied, for the next swap with the mailbox
+	mails      []mail // taken from the mailbox; those before nextMail are dealt with
+	nextMail   int
 	drain      drainPlan
 	trimmed    uint32 // tick of the last look for unused buffers
 	held       int    // connections that hold a place below the limit
