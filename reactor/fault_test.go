@@ -257,6 +257,48 @@ func TestClientThatNeverReads(t *testing.T) {
 	nothingHeld(t, e)
 }
 
+// A message above the limit is no reason to close a session that reads.
+func TestMessageAboveTheOutboundLimit(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{OutboundLimit: 64 << 10}, h)
+	c := dial(t, e, "reader")
+	big := strings.Repeat("x", 900<<10)
+	for _, priority := range []session.Priority{session.High, session.Low} {
+		if err := e.Send(h.id(t, "reader"), Push{Opcode: session.Text, Priority: priority, Payload: []byte(big)}); err != nil {
+			t.Fatal(err)
+		}
+		expectMessage(t, c, big)
+	}
+}
+
+// A peer that says goodbye before it has read all gets the rest, and the answer.
+func TestCloseBehindUnsentBytes(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{OutboundLimit: 64 << 20}, h)
+	c := dialRaw(t, e)
+	c.upgrade("late-reader")
+	const size, messages = 60 << 10, 200
+	go func() {
+		for range messages {
+			_, _ = c.Write(masked(ws.OpBinary, true, make([]byte, size)))
+		}
+		_, _ = c.Write(masked(ws.OpClose, true, []byte{3, 232}))
+	}()
+	eventually(t, "the goodbye", func() bool { return e.Stats().MessagesIn == messages })
+	time.Sleep(100 * time.Millisecond) // the close frame is behind the last message
+	for range messages {
+		f, err := c.frame()
+		if err != nil || len(f.Payload) != size {
+			t.Fatalf("a message is cut off: %d bytes, %v", len(f.Payload), err)
+		}
+	}
+	c.expectClose(1000)
+	c.Close()
+	if got := h.waitEnd(t, "late-reader"); got != session.PeerClosed {
+		t.Errorf("ended with %v", got)
+	}
+}
+
 // Pushes to a session that does not read: low priority is dropped and
 // counted, anything else ends the session with 1013.
 func TestSlowConsumerByPriority(t *testing.T) {

@@ -21,9 +21,11 @@ func (l *loop) write(c *conn, b []byte) bool {
 	return true
 }
 
-// room tells whether a session may have n more unsent bytes.
+// room tells whether a session may have n more unsent bytes. One that has none
+// has read all that it was sent, so it may have a message of any size.
 func (l *loop) room(c *conn, n int) bool {
-	return l.slab.socket(c).OutboundBuffered()+n <= l.engine.cfg.OutboundLimit
+	unsent := l.slab.socket(c).OutboundBuffered()
+	return unsent == 0 || unsent+n <= l.engine.cfg.OutboundLimit
 }
 
 // reply queues a message for the connection whose event is being handled.
