@@ -33,7 +33,10 @@ func (l *loop) fail(c *conn, err error) gnet.Action {
 	case errors.Is(err, errStop):
 		return gnet.None
 	case errors.Is(err, errDone):
-		l.flushReplies(c)
+		if l.flushReplies(c) && l.slab.socket(c).OutboundBuffered() > 0 {
+			l.linger(c, c.reason) // what the peer has not read yet ends with our close frame
+			return gnet.None
+		}
 		return gnet.Close
 	case errors.As(err, &own):
 		l.closeAndLinger(c, own.reason, own.reason.Code(), own.text)

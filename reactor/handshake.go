@@ -146,7 +146,7 @@ func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte) *wsproto.Refusal 
 	c.seen = l.wheel.now - uint32(l.rng.IntN(int(heartbeat/2)+1))
 	l.wheel.schedule(c, c.seen+heartbeat)
 	if e.draining.Load() {
-		l.closeWith(c, session.Draining, "")
+		l.closeWith(c, session.Draining, l.drain.hint(l))
 	}
 	return nil
 }

@@ -240,8 +240,8 @@ func (c *raw) frame() (ws.Frame, error) {
 	return ws.Frame{Header: header, Payload: payload}, err
 }
 
-// expectClose reads frames until a close frame.
-func (c *raw) expectClose(code uint16) {
+// expectClose reads frames until a close frame, and returns its reason.
+func (c *raw) expectClose(code uint16) string {
 	c.t.Helper()
 	for {
 		f, err := c.frame()
@@ -252,7 +252,7 @@ func (c *raw) expectClose(code uint16) {
 			if got := binary.BigEndian.Uint16(f.Payload); got != code {
 				c.t.Fatalf("close code %d %q, want %d", got, f.Payload[2:], code)
 			}
-			return
+			return string(f.Payload[2:])
 		}
 	}
 }
