@@ -476,3 +476,19 @@ func TestTimeWaitReuseIsRaisedFromLoopback(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// The restore file is this process's, so a relative name is below its directory,
+// for reading as for writing.
+func TestRestoreFileWithARelativeName(t *testing.T) {
+	root := modern.root(t)
+	t.Chdir(t.TempDir())
+	for _, n := range []int64{300_000, 1_000_000} {
+		apply(t, root, Need{Conns: n, Rate: 12_000}, ApplyOptions{RestoreFile: "state/restore.json"})
+	}
+	if r, err := Restore(root, ApplyOptions{RestoreFile: "state/restore.json"}); err != nil || r.Err() != nil {
+		t.Fatalf("%v, %v", err, r.Err())
+	}
+	if got := read(t, root, "net.ipv4.tcp_max_orphans"); got != "65536" {
+		t.Errorf("tcp_max_orphans restored to %s", got)
+	}
+}

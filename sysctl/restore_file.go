@@ -123,7 +123,7 @@ func (f *restoreFile) close() { f.dir.Close() }
 
 // load reads the file; a missing one is empty.
 func (f *restoreFile) load() (restored, error) {
-	data, err := Dir("/").Read(f.path)
+	data, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return restored{}, nil
 	}
