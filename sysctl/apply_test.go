@@ -492,3 +492,35 @@ func TestRestoreFileWithARelativeName(t *testing.T) {
 		t.Errorf("tcp_max_orphans restored to %s", got)
 	}
 }
+
+// overtakes is a root where somebody else raises a setting after it was judged
+// and before the lock is held.
+type overtakes struct {
+	Files
+	name, value string
+}
+
+func (o overtakes) Writable(name string) error {
+	if name == o.name {
+		return o.Write(name, []byte(o.value))
+	}
+	return o.Files.Writable(name)
+}
+
+func TestApplyThatWasOvertakenLowersNothing(t *testing.T) {
+	const name = "net.ipv4.tcp_max_orphans"
+	for _, atomic := range []bool{false, true} {
+		root := modern.root(t)
+		root.Files = overtakes{root.Files, sysctlFile(name), "5000000"}
+		r := apply(t, root, million, ApplyOptions{RestoreFile: restoreFileIn(t), Atomic: atomic})
+		if c := r.change(t, name); c.Outcome != Failed || !strings.Contains(c.Why, "5000000 since") {
+			t.Errorf("%+v", c)
+		}
+		if got := read(t, root, name); got != "5000000" {
+			t.Errorf("%s is %s", name, got)
+		}
+		if n := r.count(Written); atomic && n > 0 || !atomic && n < 3 {
+			t.Errorf("atomic %v: %d written", atomic, n)
+		}
+	}
+}
