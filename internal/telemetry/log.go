@@ -1,29 +1,79 @@
 package telemetry
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"time"
 )
 
-// NewLogger returns a logger that writes records of at least the given level
+// Log is a logger whose level can be changed while it is in use. Its methods
+// may be called from any goroutine.
+type Log struct {
+	*slog.Logger
+	level      *slog.LevelVar
+	everything *slog.Logger
+}
+
+// NewLog returns a logger that writes records of at least the given level
 // (debug, info, warn or error) to w, one line each, as "text" or "json". Both
 // have the time with milliseconds; JSON has the date and zone too.
-func NewLogger(w io.Writer, format, level string) (*slog.Logger, error) {
-	var least slog.Level
-	if err := least.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("log level %q: want debug, info, warn or error", level)
+func NewLog(w io.Writer, format, level string) (*Log, error) {
+	l := &Log{level: new(slog.LevelVar)}
+	if err := l.SetLevel(level); err != nil {
+		return nil, err
 	}
-	options := &slog.HandlerOptions{Level: least, ReplaceAttr: replace(format)}
+	options := &slog.HandlerOptions{Level: slog.LevelDebug, ReplaceAttr: replace(format)}
+	var handler slog.Handler
 	switch format {
 	case "text":
-		return slog.New(slog.NewTextHandler(w, options)), nil
+		handler = slog.NewTextHandler(w, options)
 	case "json":
-		return slog.New(slog.NewJSONHandler(w, options)), nil
+		handler = slog.NewJSONHandler(w, options)
 	default:
 		return nil, fmt.Errorf("log format %q: want text or json", format)
 	}
+	l.everything = slog.New(handler)
+	l.Logger = slog.New(leveled{handler, l.level})
+	return l, nil
+}
+
+// SetLevel changes the lowest level that is logged: debug, info, warn or error.
+func (l *Log) SetLevel(level string) error {
+	var least slog.Level
+	if err := least.UnmarshalText([]byte(level)); err != nil {
+		return fmt.Errorf("log level %q: want debug, info, warn or error", level)
+	}
+	l.level.Set(least)
+	return nil
+}
+
+// Level is the lowest level that is logged.
+func (l *Log) Level() string { return strings.ToLower(l.level.Level().String()) }
+
+// Everything writes to the same place whatever the level is, for what somebody
+// has asked to see.
+func (l *Log) Everything() *slog.Logger { return l.everything }
+
+// leveled is a handler that asks level first.
+type leveled struct {
+	slog.Handler
+	level slog.Leveler
+}
+
+// Enabled implements slog.Handler.
+func (h leveled) Enabled(_ context.Context, level slog.Level) bool { return level >= h.level.Level() }
+
+// WithAttrs implements slog.Handler.
+func (h leveled) WithAttrs(attrs []slog.Attr) slog.Handler {
+	return leveled{h.Handler.WithAttrs(attrs), h.level}
+}
+
+// WithGroup implements slog.Handler.
+func (h leveled) WithGroup(name string) slog.Handler {
+	return leveled{h.Handler.WithGroup(name), h.level}
 }
 
 const (

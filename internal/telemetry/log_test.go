@@ -11,7 +11,7 @@ import (
 
 func TestText(t *testing.T) {
 	var out strings.Builder
-	log, err := NewLogger(&out, "text", "info")
+	log, err := NewLog(&out, "text", "info")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -25,7 +25,7 @@ func TestText(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	var out strings.Builder
-	log, err := NewLogger(&out, "json", "debug")
+	log, err := NewLog(&out, "json", "debug")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,8 +56,51 @@ func TestJSON(t *testing.T) {
 
 func TestUnknownWords(t *testing.T) {
 	for _, c := range [][2]string{{"xml", "info"}, {"", "info"}, {"text", "loud"}, {"text", ""}} {
-		if log, err := NewLogger(&strings.Builder{}, c[0], c[1]); err == nil {
+		if log, err := NewLog(&strings.Builder{}, c[0], c[1]); err == nil {
 			t.Errorf("format %q, level %q: got %v, want an error", c[0], c[1], log)
 		}
 	}
+}
+
+// The level follows SetLevel at once, also for loggers made before; Everything
+// does not care.
+func TestSetLevel(t *testing.T) {
+	var out strings.Builder
+	log, err := NewLog(&out, "text", "warn")
+	if err != nil {
+		t.Fatal(err)
+	}
+	derived := log.With("part", "kafka").WithGroup("g")
+	says := func(want string) {
+		t.Helper()
+		var words []string
+		for _, m := range regexp.MustCompile(`msg=(\w+)`).FindAllStringSubmatch(out.String(), -1) {
+			words = append(words, m[1])
+		}
+		if got := strings.Join(words, " "); got != want {
+			t.Errorf("at %s: logged %q, want %q", log.Level(), got, want)
+		}
+		out.Reset()
+	}
+	speak := func() {
+		log.Debug("one")
+		derived.Info("two", "k", 1)
+		derived.Error("three")
+		log.Everything().Debug("four")
+	}
+	speak()
+	says("three four")
+	if err := log.SetLevel("debug"); err != nil || log.Level() != "debug" {
+		t.Fatal(err)
+	}
+	speak()
+	says("one two three four")
+	if err := log.SetLevel("loud"); err == nil || log.Level() != "debug" {
+		t.Errorf("after a wrong word: %v, level %s", err, log.Level())
+	}
+	if err := log.SetLevel("info"); err != nil {
+		t.Fatal(err)
+	}
+	speak()
+	says("two three four")
 }

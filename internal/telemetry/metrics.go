@@ -129,7 +129,9 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	if c.Downlink != nil {
 		collectDownlink(to, c.Downlink)
-		collectRouter(to, c.Downlink.Router())
+	}
+	if c.Router != nil {
+		collectRouter(to, c.Router)
 	}
 	if c.Traffic != nil {
 		collectTraffic(to, c.Traffic)

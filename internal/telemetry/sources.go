@@ -1,6 +1,8 @@
 package telemetry
 
 import (
+	"time"
+
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
@@ -10,11 +12,15 @@ import (
 type Sources struct {
 	Node    string // name of the node
 	Version string
+	Started time.Time
+	// Status says how ready the node is, and why not quite.
+	Status func() (status string, reasons []string)
 
 	Engine   *reactor.Engine
 	Table    *registry.Table
 	Uplink   *bridge.Uplink
 	Downlink *bridge.Downlink
+	Router   *bridge.Router
 	Traffic  *bridge.Traffic
 }
 

@@ -1,0 +1,160 @@
+package telemetry
+
+import (
+	"runtime"
+	"time"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+)
+
+// Snapshot is what a node does and holds at one moment, for people who look at
+// it live: the dashboard, limpet top and limpet stats. Counts only grow, from
+// the start of the process; what is named "now" in Stats of the parts is a
+// gauge here too. Parts that the node does not have are missing.
+type Snapshot struct {
+	Time          time.Time `json:"time"`
+	Node          string    `json:"node"`
+	Version       string    `json:"version"`
+	Status        string    `json:"status"`            // as GET /readyz says it
+	Reasons       []string  `json:"reasons,omitempty"` // why it is degraded
+	UptimeSeconds int64     `json:"uptime_seconds"`
+
+	Sessions        int               `json:"sessions"`
+	Principals      int               `json:"principals"`
+	Connections     Connections       `json:"connections"`
+	Accepted        uint64            `json:"accepted"`
+	Opened          uint64            `json:"opened"`
+	Refused         map[string]uint64 `json:"refused"` // by reason
+	Closed          map[string]uint64 `json:"closed"`  // by reason, those that happened
+	Messages        InOut             `json:"messages"`
+	Bytes           InOut             `json:"bytes"`
+	Dropped         uint64            `json:"dropped"` // messages, of all priorities and directions
+	Mailbox         Mailbox           `json:"mailbox"`
+	Pushes          Pushes            `json:"pushes"`
+	Uplink          *Uplink           `json:"uplink,omitempty"`
+	Downlink        *Downlink         `json:"downlink,omitempty"`
+	Memory          Memory            `json:"memory"`
+	BytesPerSession int64             `json:"bytes_per_session"` // resident; 0 without sessions
+	Goroutines      int               `json:"goroutines"`
+	Host            Host              `json:"host"`
+	HostError       string            `json:"host_error,omitempty"` // why host says nothing
+}
+
+// Connections of clients, by state.
+type Connections struct {
+	Handshaking int `json:"handshaking"`
+	Open        int `json:"open"`
+	Closing     int `json:"closing"`
+	Lingering   int `json:"lingering"`
+	Limit       int `json:"limit"`
+}
+
+// InOut counts both directions.
+type InOut struct {
+	In  uint64 `json:"in"`
+	Out uint64 `json:"out"`
+}
+
+// Mailbox is what waits for the event loops.
+type Mailbox struct {
+	Messages int    `json:"messages"`
+	Bytes    int    `json:"bytes"`
+	Full     uint64 `json:"full"` // pushes refused for lack of room
+}
+
+// Uplink is the way to Kafka.
+type Uplink struct {
+	Accepted        uint64  `json:"accepted"`
+	Acknowledged    uint64  `json:"acknowledged"`
+	Refused         uint64  `json:"refused"`
+	BufferedRecords int64   `json:"buffered_records"`
+	BufferedBytes   int64   `json:"buffered_bytes"`
+	LatencySum      float64 `json:"latency_sum_seconds"` // over all acknowledged
+	KafkaErrors     uint64  `json:"kafka_errors"`        // failed requests and connections
+}
+
+// Downlink is the way from Kafka.
+type Downlink struct {
+	Records uint64 `json:"records"`
+	Lag     int64  `json:"lag"` // records, over all partitions of this node
+}
+
+// Pushes that came to this node, by what became of them.
+type Pushes struct {
+	Delivered uint64 `json:"delivered"` // sessions that one was handed to
+	Forwarded uint64 `json:"forwarded"` // to other nodes
+	Offline   uint64 `json:"offline"`
+	Failed    uint64 `json:"failed"` // for lack of room or time, too
+}
+
+// Snapshot asks every part. It takes tens of microseconds and may be called
+// from any goroutine but an event loop.
+func (s *Sources) Snapshot() Snapshot {
+	now := time.Now()
+	snap := Snapshot{
+		Time: now, Node: s.Node, Version: s.Version, UptimeSeconds: int64(now.Sub(s.Started) / time.Second),
+		Refused: map[string]uint64{}, Closed: map[string]uint64{},
+		Memory: s.Memory(), Goroutines: runtime.NumGoroutine(),
+	}
+	if s.Status != nil {
+		snap.Status, snap.Reasons = s.Status()
+	}
+	if s.Table != nil {
+		snap.Principals = s.Table.Stats().Principals
+	}
+	s.addEngine(&snap)
+	s.addKafka(&snap)
+	if snap.Sessions > 0 {
+		snap.BytesPerSession = snap.Memory.Resident / int64(snap.Sessions)
+	}
+	var err error
+	if snap.Host, err = ReadHost(procRoot); err != nil {
+		snap.HostError = err.Error()
+	}
+	return snap
+}
+
+func (s *Sources) addEngine(snap *Snapshot) {
+	if s.Engine == nil {
+		return
+	}
+	e := s.Engine.Stats()
+	snap.Sessions = e.Sessions
+	snap.Connections = Connections{e.Handshaking, e.Open, e.Closing, e.Lingering, s.Engine.Limits().MaxConns}
+	snap.Accepted, snap.Opened = e.Accepted, e.Opened
+	snap.Refused["limit"], snap.Refused["draining"], snap.Refused["request"] = e.RefusedLimit, e.RefusedDrain, e.RefusedHTTP
+	for _, r := range session.Reasons() {
+		if n := e.Closed[r]; n > 0 {
+			snap.Closed[r.String()] = n
+		}
+	}
+	snap.Messages = InOut{e.MessagesIn, e.MessagesOut}
+	snap.Bytes = InOut{e.BytesIn, e.BytesOut}
+	snap.Dropped = e.DroppedLow
+	snap.Mailbox = Mailbox{e.MailboxItems, e.MailboxBytes, e.MailboxFull}
+}
+
+func (s *Sources) addKafka(snap *Snapshot) {
+	if s.Uplink != nil {
+		u := s.Uplink.Stats()
+		snap.Dropped += u.DroppedLow + u.DroppedMed
+		snap.Uplink = &Uplink{
+			Accepted: u.Accepted, Acknowledged: u.Acked, Refused: u.Refused + u.TooLarge,
+			BufferedRecords: u.Outstanding, BufferedBytes: u.BufferedBytes, LatencySum: u.Latency.Sum.Seconds(),
+		}
+		if s.Traffic != nil {
+			t := s.Traffic.Stats()
+			snap.Uplink.KafkaErrors = t.RequestErrors + t.ConnectErrors
+		}
+	}
+	if s.Router != nil {
+		r := s.Router.Stats()
+		snap.Pushes = Pushes{Delivered: r.Delivered, Forwarded: r.Forwarded + r.Spread, Offline: r.Offline, Failed: r.Failed + r.Full + r.Expired}
+	}
+	if s.Downlink != nil {
+		snap.Downlink = &Downlink{Records: s.Downlink.Stats().Records}
+		for _, l := range s.Downlink.Lag() {
+			snap.Downlink.Lag += l.Records
+		}
+	}
+}
