@@ -30,7 +30,12 @@ func start(t *testing.T, uplink Uplink) (*Gateway, string) {
 	t.Helper()
 	g := New(registry.NewTable(registry.Config{Incarnation: 7}), slog.New(slog.DiscardHandler))
 	g.SetUplink(uplink)
-	e, err := reactor.New(reactor.Config{Addr: "127.0.0.1:0", Incarnation: 7, Loops: 2}, g)
+	return g, startEngine(t, g, g)
+}
+
+func startEngine(t *testing.T, g *Gateway, h reactor.Handler) (url string) {
+	t.Helper()
+	e, err := reactor.New(reactor.Config{Addr: "127.0.0.1:0", Incarnation: 7, Loops: 2}, h)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +50,7 @@ func start(t *testing.T, uplink Uplink) (*Gateway, string) {
 			t.Error(err)
 		}
 	})
-	return g, "ws://" + e.Addr().String() + "/ws"
+	return "ws://" + e.Addr().String() + "/ws"
 }
 
 func dial(t *testing.T, url string) *websocket.Conn {
