@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -51,6 +52,7 @@ type Server struct {
 	http     *http.Server
 	listener net.Listener
 	token    atomic.Pointer[[sha256.Size]byte] // nil: none is asked for
+	closing  chan struct{}                     // closed when streams should end
 }
 
 // Listen opens the API address and starts to serve it, with the handlers of
@@ -59,7 +61,7 @@ type Server struct {
 // It opens descriptors and starts goroutines, so it must come after the event
 // loops have taken descriptor tables of their own.
 func Listen(config Config) (*Server, error) {
-	s := &Server{config: config, mux: http.NewServeMux()}
+	s := &Server{config: config, mux: http.NewServeMux(), closing: make(chan struct{})}
 	if s.config.Info.Started.IsZero() {
 		s.config.Info.Started = time.Now()
 	}
@@ -77,6 +79,7 @@ func Listen(config Config) (*Server, error) {
 		MaxHeaderBytes:    MaxHeaderBytes,
 		ErrorLog:          slog.NewLogLogger(config.Log.Handler(), slog.LevelDebug), // what peers do wrong
 	}
+	s.http.RegisterOnShutdown(sync.OnceFunc(func() { close(s.closing) }))
 	s.Handle("GET /healthz", http.HandlerFunc(s.health))
 	s.Handle("GET /readyz", http.HandlerFunc(s.ready))
 	s.Handle("GET /v1/info", http.HandlerFunc(s.info))

@@ -161,12 +161,17 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 	if want == nil || !strings.HasPrefix(r.URL.Path, "/v1/") {
 		return true
 	}
-	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	got := sha256.Sum256([]byte(strings.TrimSpace(given)))
-	if strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1 {
+	if carries(r, want) {
 		return true
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="limpet"`)
 	WriteProblem(w, http.StatusUnauthorized, "a bearer token is required (api-token)")
 	return false
+}
+
+// carries reports whether r has the token whose hash is want.
+func carries(r *http.Request, want *[sha256.Size]byte) bool {
+	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	got := sha256.Sum256([]byte(strings.TrimSpace(given)))
+	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
 }
