@@ -29,7 +29,7 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 		l.wheel.schedule(c, l.wheel.now+ticks(e.cfg.HandshakeTimeout))
 		return gnet.None
 	}
-	if int(l.lingerers.Load()) >= e.plan.lingerMax {
+	if l.lingerers >= e.plan.lingerMax {
 		// No room even to say no politely: the peer may see a reset.
 		_, _ = socket.Write(e.refusal)
 		return gnet.Close
@@ -69,7 +69,7 @@ func (l *loop) refuse(c *conn, answer []byte) {
 // too, or a short time is over.
 func (l *loop) linger(c *conn, reason session.CloseReason) {
 	if c.state != lingering && !c.is(flagCounted) {
-		l.lingerers.Add(1)
+		l.lingerers++
 	}
 	l.enter(c, lingering)
 	c.reason = reason
@@ -146,7 +146,7 @@ func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte) *wsproto.Refusal 
 	c.seen = l.wheel.now - uint32(l.rng.IntN(int(heartbeat/2)+1))
 	l.wheel.schedule(c, c.seen+heartbeat)
 	if e.draining.Load() {
-		l.closeWith(c, session.Draining, l.drain.hint(l))
+		l.closeWith(c, session.Draining, "")
 	}
 	return nil
 }

@@ -27,7 +27,6 @@ type loop struct {
 	mailbox    mailbox
 	count      counters
 	tickPosted atomic.Bool
-	lingerers  *atomic.Int64 // refused connections that linger in the loop's descriptor table
 
 	slab       slab
 	wheel      wheel
@@ -35,10 +34,10 @@ type loop struct {
 	unfinished unfinishedSet
 	decoder    *wsproto.Decoder
 	rng        *rand.Rand
-	mails      []mail // taken from the mailbox; those before nextMail are dealt with
-	nextMail   int
+	mails      []mail // emptied, for the next swap with the mailbox
 	drain      drainPlan
 	trimmed    uint32 // tick of the last look for unused buffers
+	lingerers  int    // refused connections that still linger
 	held       int    // connections that hold a place below the limit
 
 	// What the connection whose event is being handled will be sent at the
@@ -58,9 +57,6 @@ func newLoop(e *Engine, number int, el gnet.EventLoop) *loop {
 		slab:    newSlab(number),
 		decoder: wsproto.NewDecoder(e.cfg.Decoder),
 		rng:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
-	}
-	if l.lingerers = &e.lingerers; e.plan.perLoop {
-		l.lingerers = new(atomic.Int64)
 	}
 	l.wheel.init(&l.slab)
 	l.outbox.init()
@@ -267,12 +263,21 @@ func (l *loop) look(c *conn) {
 		l.cut(c, c.reason)
 		return
 	}
-	u := l.unfinished.of(c)
-	if u != nil && int32(now-u.since-ticks(cfg.MessageTimeout)) >= 0 {
-		l.closeWith(c, session.MessageTimeout, "")
-		return
-	}
 	heartbeat, grace := ticks(cfg.Heartbeat), ticks(cfg.HeartbeatGrace)
+	next := c.seen + heartbeat
+	if c.is(flagPinged) {
+		next += grace
+	}
+	if u := l.unfinished.of(c); u != nil {
+		deadline := u.since + ticks(cfg.MessageTimeout)
+		if int32(now-deadline) >= 0 {
+			l.closeWith(c, session.MessageTimeout, "")
+			return
+		}
+		if int32(next-deadline) > 0 {
+			next = deadline
+		}
+	}
 	switch idle := now - c.seen; {
 	case c.is(flagPinged) && idle >= heartbeat+grace:
 		l.closeWith(c, session.HeartbeatMissed, "")
@@ -284,15 +289,9 @@ func (l *loop) look(c *conn) {
 		if !l.write(c, pingFrame) {
 			return
 		}
-	}
-	next := c.seen + heartbeat
-	if c.is(flagPinged) {
 		next += grace
 	}
 	l.wheel.schedule(c, next)
-	if u != nil {
-		l.wheel.sooner(c, u.since+ticks(cfg.MessageTimeout))
-	}
 }
 
 var pingFrame = ws.MustCompileFrame(ws.NewPingFrame(nil))

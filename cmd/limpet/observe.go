@@ -1,6 +1,10 @@
 package main
 
 import (
+	"time"
+
+	"github.com/limpet-gateway/limpet/internal/api"
+	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/telemetry"
 )
 
@@ -9,9 +13,12 @@ func (n *node) observe() error {
 	sources := telemetry.Sources{
 		Node:    n.cfg.Node,
 		Version: versionText(),
+		Started: n.started,
+		Status:  n.status,
 		Engine:  n.engine,
 		Table:   n.table,
 		Uplink:  n.uplink,
+		Router:  n.router,
 	}
 	if n.downlink != nil {
 		sources.Downlink = n.downlink.Downlink
@@ -22,5 +29,25 @@ func (n *node) observe() error {
 		return err
 	}
 	n.api.Handle("GET /metrics", metrics.Handler())
+	n.api.ServeSnapshots(func() any { return sources.Snapshot() })
+	n.api.ServeProfiles()
+	n.api.ServeLogLevel(n.logs)
+	n.api.ServeWatch(api.Watch{
+		Add:        func(who string, d time.Duration, payload int) (any, error) { return n.watch.Add(who, d, payload) },
+		Remove:     n.watch.Remove,
+		List:       func() any { return n.watch.List() },
+		Default:    gateway.DefaultWatch,
+		Max:        gateway.MaxWatchTime,
+		MaxPayload: gateway.MaxWatchPayload,
+	})
 	return nil
+}
+
+func (n *node) status() (string, []string) {
+	report := n.ready.Report()
+	var reasons []string
+	for _, r := range report.Reasons {
+		reasons = append(reasons, r.Part+": "+r.Reason)
+	}
+	return string(report.Status), reasons
 }

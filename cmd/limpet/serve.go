@@ -30,7 +30,7 @@ const stopTimeout = 5 * time.Second
 // serve builds a node from the bottom up, runs it until a signal or a failure,
 // and takes it down in the opposite order.
 func serve(ctx context.Context, loaded *config.Loaded) error {
-	log, err := telemetry.NewLogger(os.Stderr, string(loaded.Serve.LogFormat), string(loaded.Serve.LogLevel))
+	log, err := telemetry.NewLog(os.Stderr, string(loaded.Serve.LogFormat), string(loaded.Serve.LogLevel))
 	if err != nil {
 		return badUsage(err)
 	}
@@ -38,7 +38,7 @@ func serve(ctx context.Context, loaded *config.Loaded) error {
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
 
-	n := &node{cfg: loaded.Serve, log: log, incarnation: newIncarnation()}
+	n := &node{cfg: loaded.Serve, log: log.Logger, logs: log, started: time.Now(), incarnation: newIncarnation()}
 	if err := n.start(ctx); err != nil {
 		n.stop(stopTimeout)
 		return err
@@ -57,7 +57,9 @@ func serve(ctx context.Context, loaded *config.Loaded) error {
 type node struct {
 	cfg         config.Serve
 	log         *slog.Logger
+	logs        *telemetry.Log // log, and what changes its level
 	incarnation uint64
+	started     time.Time
 
 	ready    api.Readiness
 	broker   *embedded.Broker // nil with a Kafka of the user's, or without Kafka
@@ -66,6 +68,7 @@ type node struct {
 	uplink   *bridge.Uplink // nil without Kafka
 	table    *registry.Table
 	gateway  *gateway.Gateway
+	watch    *gateway.Watch
 	engine   *reactor.Engine
 	router   *bridge.Router
 	bus      *busTask      // nil on a node that is alone
@@ -103,7 +106,8 @@ func (n *node) start(ctx context.Context) error {
 func (n *node) prepareEngine(context.Context) error {
 	n.table = registry.NewTable(registryConfig(&n.cfg, n.incarnation))
 	n.gateway = gateway.New(n.table, n.log)
-	engine, err := reactor.New(reactorConfig(&n.cfg, n.incarnation, n.log), n.gateway)
+	n.watch = gateway.NewWatch(n.gateway, n.table, n.logs.Everything())
+	engine, err := reactor.New(reactorConfig(&n.cfg, n.incarnation, n.log), n.watch)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,163 @@
+package live
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/limpet-gateway/limpet/internal/telemetry"
+)
+
+var noon = time.Date(2026, 5, 4, 12, 0, 0, 0, time.UTC)
+
+func snapshot() telemetry.Snapshot {
+	return telemetry.Snapshot{
+		Time: noon, Node: "n1", Version: "1.2.3", Status: "degraded", Reasons: []string{"redis: away"}, UptimeSeconds: 3700,
+		Sessions: 12345, Principals: 12000, Connections: telemetry.Connections{Handshaking: 5, Open: 12345, Limit: 200000},
+		Opened: 20000, Refused: map[string]uint64{"limit": 3, "request": 4},
+		Closed:   map[string]uint64{"peer_gone": 7000, "displaced": 600, "kicked": 50, "draining": 5},
+		Messages: telemetry.InOut{In: 1000, Out: 2000}, Bytes: telemetry.InOut{In: 5 << 20, Out: 300},
+		Mailbox:         telemetry.Mailbox{Messages: 2, Bytes: 2048, Full: 1},
+		Uplink:          &telemetry.Uplink{Accepted: 1000, Acknowledged: 900, BufferedRecords: 100, BufferedBytes: 64000, LatencySum: 9},
+		Downlink:        &telemetry.Downlink{Records: 50, Lag: 7},
+		Pushes:          telemetry.Pushes{Delivered: 48, Forwarded: 1, Offline: 2},
+		Memory:          telemetry.Memory{Resident: 30 << 20, Loops: 1 << 20, OtherHeap: 20 << 20},
+		BytesPerSession: 2548, Goroutines: 42, Host: telemetry.Host{InUse: 12400, TimeWait: 8},
+	}
+}
+
+func TestText(t *testing.T) {
+	want := `limpet 1.2.3, node n1, degraded, up 1h1m40s (redis: away)
+  sessions    12,345 of 12,000 principals; 12,350 connections of 200,000
+  opened      20,000, refused 7
+  closed      7,655: peer_gone 7,000, displaced 600, kicked 50
+  messages    in 1,000, out 2,000, dropped 0
+  bytes       in 5.0 MiB, out 300 B
+  mailboxes   2 pushes, 2.0 KiB; full 1 times
+  uplink      1,000 accepted, 0 refused; 100 buffered, 62.5 KiB; 0 failures
+  pushes      48 delivered, 1 to other nodes, 2 offline, 0 failed; 50 records, lag 7
+  memory      30.0 MiB resident, 2.5 KiB a session: other heap 20.0 MiB, loops 1.0 MiB
+  goroutines  42
+  host        12,400 TCP sockets, 8 in TIME-WAIT; 0 listen overflows, 0 retransmits
+`
+	if diff := cmp.Diff(want, Text(snapshot())); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+}
+
+func TestRates(t *testing.T) {
+	a, b := snapshot(), snapshot()
+	b.Time, b.UptimeSeconds = a.Time.Add(2*time.Second), a.UptimeSeconds+2
+	b.Opened += 10
+	b.Closed = map[string]uint64{"peer_gone": 7655 + 4}
+	b.Messages.In += 1000
+	b.Uplink = &telemetry.Uplink{Acknowledged: 1000, LatencySum: 10}
+	want := Rates{Opened: 5, Closed: 2, MessagesIn: 500, Produce: 10 * time.Millisecond}
+	if diff := cmp.Diff(want, Between(a, b)); diff != "" {
+		t.Errorf("(-want +got):\n%s", diff)
+	}
+	again := b
+	again.Time, again.UptimeSeconds, again.Opened = b.Time.Add(time.Second), 1, 3
+	if got := Between(b, again); got != (Rates{}) {
+		t.Errorf("over a restart: %+v", got)
+	}
+	if got := Between(a, a); got != (Rates{}) {
+		t.Errorf("in no time: %+v", got)
+	}
+}
+
+func TestSparkline(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		width  int
+		want   string
+	}{
+		{nil, 5, ""},
+		{[]float64{1}, 0, ""},
+		{[]float64{0, 0}, 5, "▁▁"},
+		{[]float64{9, 0, 7}, 2, "▁█"},
+		{[]float64{0, 1, 2, 3, 4, 5, 6, 7}, 8, "▁▂▃▄▅▆▇█"},
+	} {
+		if got := sparkline(c.values, c.width); got != c.want {
+			t.Errorf("%v in %d: %q, want %q", c.values, c.width, got, c.want)
+		}
+	}
+}
+
+// A conversation with the view: what it shows, after each message.
+func TestView(t *testing.T) {
+	asked := 0
+	var m tea.Model = model{ctx: context.Background(), interval: time.Millisecond, ask: func(context.Context) (telemetry.Snapshot, error) {
+		asked++
+		return snapshot(), nil
+	}}
+	step := func(msg tea.Msg) tea.Cmd {
+		var next tea.Cmd
+		m, next = m.Update(msg)
+		return next
+	}
+	shows := func(want ...string) {
+		t.Helper()
+		for _, w := range want {
+			if !strings.Contains(m.View(), w) {
+				t.Errorf("%q is not in\n%s", w, m.View())
+			}
+		}
+	}
+	step(tea.WindowSizeMsg{Width: 60, Height: 20})
+	shows("limpet top", "q quits")
+	first := m.Init()().(answer)
+	if asked != 1 {
+		t.Fatalf("asked %d times at the start", asked)
+	}
+	if step(first) == nil {
+		t.Fatal("it does not ask again")
+	}
+	shows("12,345 of 12,000 principals", "48 delivered", "█")
+	second := first
+	second.snapshot.Time = noon.Add(time.Second)
+	second.snapshot.Messages.In += 250
+	step(second)
+	shows("in 1,250 (250/s)")
+	for _, line := range strings.Split(m.View(), "\n") {
+		if n := len([]rune(line)); n > 60 {
+			t.Errorf("a line of %d columns in a window of 60: %q", n, line)
+		}
+	}
+
+	step(answer{err: errors.New("no gateway answers there")})
+	shows("no gateway answers there", "12,345") // the last that is known
+	step(second)
+	if strings.Contains(m.View(), "no gateway") {
+		t.Error("the error stays")
+	}
+
+	step(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("p")})
+	third := second
+	third.snapshot.Sessions = 99
+	step(third)
+	shows("paused", "12,345")
+	for _, key := range []tea.KeyMsg{{Type: tea.KeyRunes, Runes: []rune("q")}, {Type: tea.KeyCtrlC}} {
+		if cmd := step(key); cmd == nil || cmd() != tea.Quit() {
+			t.Errorf("%s does not quit", key)
+		}
+	}
+	if _, ok := step(askNow{})().(answer); !ok || asked != 2 {
+		t.Errorf("asked %d times, want a second time", asked)
+	}
+}
+
+func TestHistoryIsBounded(t *testing.T) {
+	var all []float64
+	for i := range 3 * history {
+		all = keep(all, float64(i))
+	}
+	if len(all) != history || all[history-1] != 3*history-1 {
+		t.Errorf("%d kept, the last is %v", len(all), all[len(all)-1])
+	}
+}

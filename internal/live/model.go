@@ -1,0 +1,170 @@
+package live
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	tea "github.com/charmbracelet/bubbletea"
+	"github.com/charmbracelet/lipgloss"
+
+	"github.com/limpet-gateway/limpet/internal/telemetry"
+)
+
+// history is how many samples the sparklines show at most.
+const history = 240
+
+// Ask fetches a snapshot.
+type Ask func(context.Context) (telemetry.Snapshot, error)
+
+// Run shows a view that asks every interval, until q, Ctrl-C or the end of
+// ctx. An error of Ask is shown, and asking goes on: a gateway that restarts
+// comes back into view.
+func Run(ctx context.Context, ask Ask, interval time.Duration, in io.Reader, out io.Writer) error {
+	m := model{ctx: ctx, ask: ask, interval: interval}
+	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen()).Run()
+	if err != nil && ctx.Err() != nil {
+		return nil // the caller ended it
+	}
+	return err
+}
+
+// model is the state of the view: the Elm architecture of bubbletea.
+type model struct {
+	ctx      context.Context
+	ask      Ask
+	interval time.Duration
+
+	width, height int
+	now           telemetry.Snapshot
+	rates         *Rates // nil before the second snapshot
+	err           error
+	paused        bool
+
+	sessions, messages []float64
+}
+
+// answer is what Ask returned.
+type answer struct {
+	snapshot telemetry.Snapshot
+	err      error
+}
+
+type askNow struct{}
+
+// Init implements tea.Model.
+func (m model) Init() tea.Cmd { return m.askCmd() }
+
+func (m model) askCmd() tea.Cmd {
+	return func() tea.Msg {
+		s, err := m.ask(m.ctx)
+		return answer{s, err}
+	}
+}
+
+// Update implements tea.Model.
+func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
+	switch msg := msg.(type) {
+	case tea.KeyMsg:
+		switch msg.String() {
+		case "q", "esc", "ctrl+c":
+			return m, tea.Quit
+		case "p", " ":
+			m.paused = !m.paused
+		}
+	case tea.WindowSizeMsg:
+		m.width, m.height = msg.Width, msg.Height
+	case answer:
+		if !m.paused {
+			m.take(msg)
+		}
+		return m, tea.Tick(m.interval, func(time.Time) tea.Msg { return askNow{} })
+	case askNow:
+		return m, m.askCmd()
+	}
+	return m, nil
+}
+
+func (m *model) take(a answer) {
+	if m.err = a.err; a.err != nil {
+		m.rates = nil
+		return
+	}
+	if !m.now.Time.IsZero() {
+		rates := Between(m.now, a.snapshot)
+		m.rates = &rates
+		m.messages = keep(m.messages, rates.MessagesIn+rates.MessagesOut)
+	}
+	m.now = a.snapshot
+	m.sessions = keep(m.sessions, float64(a.snapshot.Sessions))
+}
+
+func keep(all []float64, v float64) []float64 {
+	if len(all) == history {
+		all = slices.Delete(all, 0, 1)
+	}
+	return append(all, v)
+}
+
+// The colours are of the terminal's own palette, so they suit its background;
+// to ask for the background costs seconds where nobody answers.
+var (
+	bold  = lipgloss.NewStyle().Bold(true)
+	faint = lipgloss.NewStyle().Faint(true)
+	alarm = lipgloss.NewStyle().Bold(true).Foreground(lipgloss.Color("1"))
+	mark  = lipgloss.NewStyle().Foreground(lipgloss.Color("6"))
+)
+
+// View implements tea.Model.
+func (m model) View() string {
+	width := m.width
+	if width <= 0 {
+		width = 80
+	}
+	var b strings.Builder
+	row := func(s string) { fmt.Fprintln(&b, lipgloss.NewStyle().MaxWidth(width).Render(s)) }
+	if m.now.Time.IsZero() {
+		row(bold.Render("limpet top"))
+	} else {
+		row(bold.Render(title(m.now)))
+		row("")
+		for _, l := range lines(m.now, m.rates) {
+			row(faint.Render(fmt.Sprintf("%-11s", l.label)) + " " + l.text)
+		}
+		row("")
+		row(faint.Render("sessions    ") + mark.Render(sparkline(m.sessions, width-13)))
+		row(faint.Render("messages/s  ") + mark.Render(sparkline(m.messages, width-13)))
+	}
+	row("")
+	switch {
+	case m.err != nil:
+		row(alarm.Render(m.err.Error()))
+	case m.paused:
+		row(alarm.Render("paused"))
+	}
+	b.WriteString(faint.Render("q quits, p pauses"))
+	return b.String()
+}
+
+// sparkline draws the last values that fit, from 0 to the largest.
+func sparkline(values []float64, width int) string {
+	if width < 1 || len(values) == 0 {
+		return ""
+	}
+	values = values[max(0, len(values)-width):]
+	const bars = "▁▂▃▄▅▆▇█"
+	steps := []rune(bars)
+	most := slices.Max(values)
+	var b strings.Builder
+	for _, v := range values {
+		n := 0
+		if most > 0 {
+			n = int(v / most * float64(len(steps)-1))
+		}
+		b.WriteRune(steps[n])
+	}
+	return b.String()
+}
