@@ -60,15 +60,18 @@ func (t *trial) settled(ctx context.Context) (probe.Memory, bool, error) {
 	return m, ok, err
 }
 
-// gentle is how many dials are under way at once unless their speed is the
+// gentle is how many dials a client process has under way at once unless their speed is the
 // question: fewer leave less behind in the server's pools.
 const gentle = 64
+
+// bunch is how close together such dials may start.
+const bunch = 5 * time.Millisecond
 
 // dial opens n more connections and turns what failed into faults. What
 // opened stays open. The error is errFaults when something did fail.
 func (t *trial) dial(ctx context.Context, n int) (load.DialResult, error) {
 	t.rec.enter("connect")
-	r, err := t.fleet.Dial(ctx, load.DialSpec{Count: n, Rate: t.opt.Rate, Timeout: t.opt.Timeout, InFlight: gentle})
+	r, err := t.fleet.Dial(ctx, load.DialSpec{Count: n, Rate: t.opt.Rate, Timeout: t.opt.Timeout, InFlight: gentle * t.fleet.Size(), Bunch: bunch})
 	if err != nil {
 		return r, err
 	}

@@ -8,10 +8,13 @@ import (
 
 // DialSpec asks for more connections.
 type DialSpec struct {
-	Count    int           `json:"count"`
-	Rate     float64       `json:"rate"`      // per second; 0: as fast as they open
-	InFlight int           `json:"in_flight"` // dials under way at most
-	Timeout  time.Duration `json:"timeout_ns"`
+	Count    int     `json:"count"`
+	Rate     float64 `json:"rate"`      // per second; 0: as fast as they open
+	InFlight int     `json:"in_flight"` // dials under way at most
+	// Bunch has dials that fall due within it start together: a sleep less for
+	// each, where nobody looks at their latency.
+	Bunch   time.Duration `json:"bunch_ns"`
+	Timeout time.Duration `json:"timeout_ns"`
 	// Retry makes a refused dial come back after the server's Retry-After, or
 	// after a jittered and doubling pause, until Deadline.
 	Retry    bool          `json:"retry"`
@@ -123,6 +126,9 @@ func (d *dialing) step(now int64) (int64, bool) {
 			break
 		}
 		d.start(r, now)
+	}
+	if next != math.MaxInt64 && d.spec.Bunch > 0 {
+		next = max(next, now+int64(d.spec.Bunch))
 	}
 	if d.inFlight > 0 {
 		next = min(next, now+int64(maxWait))

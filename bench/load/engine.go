@@ -24,6 +24,7 @@ type Config struct {
 	Seed    uint64         // of masks, order and jitter
 	Worker  int            // number of this process: part of every Stamp.Seq, below 4096
 	FirstID int            // number of the first connection, for "{n}"
+	Report  time.Duration  // between reports of a worker; 0: StatsEvery
 }
 
 const (
@@ -245,7 +246,7 @@ func (e *Engine) ready(slot uint32, gen uint16, events uint32) {
 func (e *Engine) read(slot uint32, c *conn, ending bool) {
 	gen := c.gen
 	for {
-		n, err := unix.Read(int(c.fd), e.buf)
+		n, err := read(int(c.fd), e.buf)
 		switch {
 		case err == unix.EAGAIN:
 			return
@@ -303,7 +304,7 @@ func (e *Engine) request(slot uint32, c *conn) bool {
 		target = strings.ReplaceAll(target, "{n}", strconv.Itoa(int(c.recv)))
 	}
 	e.scratch = appendUpgrade(e.scratch[:0], e.cfg.Host, target, e.key.key)
-	n, err := unix.Write(int(c.fd), e.scratch)
+	n, err := write(int(c.fd), e.scratch)
 	if err == unix.EAGAIN {
 		return true // still connecting
 	}

@@ -16,6 +16,7 @@ const MaxConnsPerWorker = 17_500
 const (
 	reserveFiles = 100 // descriptors of a worker that are no connections
 	maxWorkers   = 512
+	reporters    = 16                    // workers above which each reports less often
 	idsPerWorker = 100_000_000           // connection numbers, so that no two processes share one
 	maxComplete  = 2048                  // completed broadcasts per worker that nobody has taken yet
 	cancelGrace  = 10 * time.Second      // for partial results after a cancel
@@ -75,6 +76,7 @@ func StartFleet(ctx context.Context, cfg FleetConfig) (*Fleet, error) {
 			Addr: cfg.Addr, Host: cfg.Host, Target: cfg.Target,
 			Sources: Sources(cfg.Addr.Addr(), i*perSource, perSource),
 			Seed:    cfg.Seed + uint64(i), Worker: i, FirstID: i * idsPerWorker,
+			Report: StatsEvery * time.Duration(1+n/reporters),
 		}, f.complete)
 		if err != nil {
 			f.Close()

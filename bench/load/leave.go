@@ -1,11 +1,9 @@
 package load
 
-import "golang.org/x/sys/unix"
-
 // sayGoodbye sends a close frame with 1000 (RFC 6455 section 7.4.1).
 func (e *Engine) sayGoodbye(c *conn) {
 	e.scratch = appendMasked(e.scratch[:0], opClose, e.mask, []byte{0x03, 0xe8})
-	_, _ = unix.Write(int(c.fd), e.scratch)
+	_, _ = write(int(c.fd), e.scratch)
 }
 
 // drop ends count connections with RST, all of them when count is negative,

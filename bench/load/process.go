@@ -38,7 +38,7 @@ func startProcess(command, env []string, cfg Config, complete chan<- Broadcast) 
 		waiting: make(map[int]chan reply), last: Stats{Counts: newCounts()},
 	}
 	p.cmd = exec.Command(command[0], command[1:]...)
-	p.cmd.Env = append(os.Environ(), env...)
+	p.cmd.Env = append(append(os.Environ(), quietRuntime()...), env...)
 	p.cmd.Stderr = &p.stderr
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	in, err := p.cmd.StdinPipe()

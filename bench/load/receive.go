@@ -2,8 +2,6 @@ package load
 
 import (
 	"encoding/binary"
-
-	"golang.org/x/sys/unix"
 )
 
 // receive takes bytes of one connection in the order of their arrival.
@@ -193,6 +191,6 @@ func (e *Engine) closedByServer(slot uint32, c *conn, payload []byte) {
 		code = int(binary.BigEndian.Uint16(payload))
 	}
 	e.scratch = appendMasked(e.scratch[:0], opClose, e.mask, payload[:min(2, len(payload))])
-	_, _ = unix.Write(int(c.fd), e.scratch)
+	_, _ = write(int(c.fd), e.scratch)
 	e.fail(slot, c, kindOfCloseCode(code))
 }

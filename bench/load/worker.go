@@ -19,7 +19,8 @@ import (
 // WorkerArg is the hidden subcommand under which a binary calls RunWorker.
 const WorkerArg = "bench-client"
 
-// StatsEvery is how often a worker reports what it has seen.
+// StatsEvery is how often a worker reports what it has seen. Many workers
+// report less often each.
 const StatsEvery = 200 * time.Millisecond
 
 // Stats is a worker's report of itself, or the sum of all workers'.
@@ -92,7 +93,10 @@ func RunWorker(ctx context.Context, in io.Reader, out io.Writer) error {
 			e.Do(func() { w.handle(r) })
 		}
 	}()
-	e.launch(&reporting{w: w}, func() {})
+	if cfg.Report <= 0 {
+		cfg.Report = StatsEvery
+	}
+	e.launch(&reporting{w: w, every: int64(cfg.Report)}, func() {})
 	return e.Run(ctx)
 }
 
@@ -157,13 +161,14 @@ func (w *worker) finish(r reply) {
 
 // reporting sends Stats for as long as the loop runs.
 type reporting struct {
-	w    *worker
-	next int64
+	w     *worker
+	every int64
+	next  int64
 }
 
 func (r *reporting) step(now int64) (int64, bool) {
 	if now >= r.next {
-		r.next = now + int64(StatsEvery)
+		r.next = now + r.every
 		stats := r.w.e.stats()
 		r.w.out <- reply{Stats: &stats}
 	}

@@ -16,7 +16,7 @@ func (e *Engine) write(slot uint32, c *conn, frame []byte) bool {
 			return true
 		}
 	}
-	n, err := unix.Write(int(c.fd), frame)
+	n, err := write(int(c.fd), frame)
 	if err == unix.EAGAIN {
 		n, err = 0, nil
 	}
@@ -41,7 +41,7 @@ func (e *Engine) blocked(slot uint32, c *conn) bool {
 func (e *Engine) flush(slot uint32, c *conn) bool {
 	s := e.sides[slot]
 	for len(s.out) > 0 {
-		n, err := unix.Write(int(c.fd), s.out)
+		n, err := write(int(c.fd), s.out)
 		if err == unix.EAGAIN {
 			return true
 		}
