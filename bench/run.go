@@ -184,22 +184,48 @@ func (o *Options) start(ctx context.Context, s Scenario, name string) (*target.S
 	return sp.Start(ctx, name)
 }
 
-// reserveFiles is what a server needs besides connections.
-const reserveFiles = 50
+const (
+	// reserveFiles is what a server needs besides connections.
+	reserveFiles = 50
+	// bytesPerConn is what a connection over loopback takes of this machine at
+	// least: the kernel's part of both sockets and a lean server and client.
+	bytesPerConn = 2*3800 + 600 + 300
+)
 
-// fits refuses what the server's descriptor limit cannot hold, before hours
-// are spent on it.
+// fits refuses what the server's descriptor limit or the machine's memory
+// cannot hold, before hours are spent on it.
 func (t *trial) fits() error {
 	if t.server.PID == 0 {
 		return nil
 	}
 	t.out.NoFile = t.proc.NoFile(t.server.PID)
-	if t.server.SharesFiles && t.out.NoFile > 0 && uint64(t.opt.Conns+reserveFiles) > t.out.NoFile {
-		t.fault(fmt.Sprintf("ask for --conns %d at most, or raise the limit (ulimit -n) in the shell that starts it", int(t.out.NoFile)-reserveFiles),
-			"%s may open %d files, too few for %d connections", t.server.Name, t.out.NoFile, t.opt.Conns)
+	limit := t.out.NoFile
+	if !t.proc.OneTable(t.server.PID) {
+		limit = 0 // each of its threads may open that many
+	}
+	faults := shortages(t.server.Name, t.opt.Conns, limit, t.proc.Available())
+	t.out.Faults = append(t.out.Faults, faults...)
+	if len(faults) > 0 {
 		return errFaults
 	}
 	return nil
+}
+
+// shortages says what is missing for so many connections; 0 is not known.
+func shortages(server string, conns int, nofile, memory uint64) (out []report.Fault) {
+	if nofile > 0 && uint64(conns+reserveFiles) > nofile {
+		out = append(out, report.Fault{
+			Message: fmt.Sprintf("%s may open %d files, too few for %d connections", server, nofile, conns),
+			Advice:  fmt.Sprintf("ask for --conns %d at most, or raise the limit (ulimit -n) in the shell that starts it", max(int(nofile)-reserveFiles, 0)),
+		})
+	}
+	if need := uint64(conns) * bytesPerConn; memory > 0 && need > memory {
+		out = append(out, report.Fault{
+			Message: fmt.Sprintf("%d connections take %s of memory at least, and %s are available", conns, report.FormatValue(float64(need), "B"), report.FormatValue(float64(memory), "B")),
+			Advice:  fmt.Sprintf("ask for --conns %d at most, or use a machine with more memory", memory/bytesPerConn),
+		})
+	}
+	return out
 }
 
 // finish fills in what every scenario reports.

@@ -142,15 +142,20 @@ func (t *trial) drive(ctx context.Context, name string, spec load.TrafficSpec) (
 		error
 	}
 	answers := make(chan answer, 1)
+	during, over := context.WithCancel(ctx)
+	defer over()
 	go func() {
 		r, err := t.fleet.Traffic(ctx, spec)
+		if err != nil {
+			over() // there is nothing to wait for
+		}
 		answers <- answer{r, err}
 	}()
 	from := spec.StartAt + int64(spec.Warmup)
-	waitErr := at(ctx, from)
+	waitErr := at(during, from)
 	w := t.open()
 	if waitErr == nil {
-		waitErr = at(ctx, from+int64(spec.Duration))
+		waitErr = at(during, from+int64(spec.Duration))
 	}
 	phase := w.close(name)
 	a := <-answers

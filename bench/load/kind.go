@@ -27,8 +27,11 @@ const (
 
 func kindOfStatus(status int) string  { return fmt.Sprintf("http_%d", status) }
 func kindOfCloseCode(code int) string { return fmt.Sprintf("closed_%d", code) }
-func kindOfAnswerError(e error) string {
-	return map[bool]string{true: KindBadAccept, false: KindGarbage}[errors.Is(e, errBadAccept)]
+func kindOfAnswerError(err error) string {
+	if errors.Is(err, errBadAccept) {
+		return KindBadAccept
+	}
+	return KindGarbage
 }
 
 func kindOfErrno(err error) string {

@@ -241,25 +241,29 @@ func (r *Result) figureBars() []chart {
 	return out
 }
 
-// timeline is what happened when: memory and connections.
+// timeline is what happened when: memory, and messages if there were any, or
+// else connections.
 func (t *Target) timeline(i int) (chart, bool) {
-	x := axisName("seconds")
-	l := line(x, opts.YAxis{Type: "value", Name: "RSS"})
-	l.ExtendYAxis(opts.YAxis{Type: "value", Name: "connections", SplitLine: &opts.SplitLine{Show: opts.Bool(false)}})
-	var rss, open []opts.LineData
+	second, value := "connections", func(s Sample) float64 { return float64(s.Open) }
+	if slices.ContainsFunc(t.Timeline, func(s Sample) bool { return s.Received > 0 }) {
+		second, value = "messages/s", func(s Sample) float64 { return s.Received }
+	}
+	l := line(axisName(""), opts.YAxis{Type: "value", Name: "RSS"})
+	l.ExtendYAxis(opts.YAxis{Type: "value", Name: second, SplitLine: &opts.SplitLine{Show: opts.Bool(false)}})
+	var rss, other []opts.LineData
 	for _, s := range t.Timeline {
 		rss = append(rss, opts.LineData{Value: []float64{s.At, float64(s.RSS)}})
-		open = append(open, opts.LineData{Value: []float64{s.At, float64(s.Open)}})
+		other = append(other, opts.LineData{Value: []float64{s.At, value(s)}})
 	}
 	colour := colours[i%len(colours)]
 	l.AddSeries("RSS", rss, charts.WithLineChartOpts(opts.LineChart{ShowSymbol: opts.Bool(false)}),
 		charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Color: colour}), charts.WithItemStyleOpts(opts.ItemStyle{Color: colour}),
 		charts.WithAreaStyleOpts(opts.AreaStyle{Color: colour, Opacity: opts.Float(0.12)}),
 		charts.WithMarkAreaData(t.phases()...))
-	l.AddSeries("connections", open, charts.WithLineChartOpts(opts.LineChart{ShowSymbol: opts.Bool(false), YAxisIndex: 1}),
+	l.AddSeries(second, other, charts.WithLineChartOpts(opts.LineChart{ShowSymbol: opts.Bool(false), YAxisIndex: 1}),
 		charts.WithLineStyleOpts(opts.LineStyle{Width: 1.5, Type: "dashed", Color: "#7a8794"}), charts.WithItemStyleOpts(opts.ItemStyle{Color: "#7a8794"}))
-	return chart{ID: fmt.Sprintf("timeline-%d", i), Title: t.Name + ": the run", Height: 300, Options: options(l), UnitX: "seconds", UnitY: "B", UnitY2: "count"},
-		len(t.Timeline) > 1
+	return chart{ID: fmt.Sprintf("timeline-%d", i), Title: t.Name + ": the run", Height: 260, Small: true,
+		Options: options(l), UnitX: "seconds", UnitY: "B", UnitY2: "count"}, len(t.Timeline) > 1
 }
 
 // maxBands keeps the bands of a timeline apart.

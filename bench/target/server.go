@@ -10,6 +10,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/limpet-gateway/limpet/bench/probe"
 )
 
 // Server is what a benchmark measures.
@@ -24,13 +26,9 @@ type Server struct {
 	API     string         // host:port of limpet's HTTP API; empty for others
 	// Broadcasts says that "!broadcast TEXT" makes the server send TEXT to all.
 	Broadcasts bool
-	// SharesFiles says that one descriptor table holds all connections, so
-	// that nofile limits their number.
-	SharesFiles bool
-
-	cmd    *exec.Cmd
-	output tail
-	exited chan struct{} // closed when a child has ended; nil without one
+	cmd        *exec.Cmd
+	output     tail
+	exited     chan struct{} // closed when a child has ended; nil without one
 }
 
 // stopGrace is what a server gets to end after SIGTERM.
@@ -68,7 +66,7 @@ func (s *Server) Failure() error {
 			return nil
 		}
 	}
-	if s.PID != 0 && syscall.Kill(s.PID, 0) == syscall.ESRCH {
+	if s.PID != 0 && !probe.Host().Alive(s.PID) {
 		return fmt.Errorf("%s (process %d): %w", s.Name, s.PID, ErrExited)
 	}
 	return nil

@@ -40,7 +40,7 @@ func (sp Spawner) Start(ctx context.Context, name string) (*Server, error) {
 	if !slices.Contains(Names(), name) {
 		return nil, fmt.Errorf("--spawn %s: want one of %s", name, strings.Join(Names(), ", "))
 	}
-	s := &Server{Name: name, Path: "/ws", Broadcasts: true, SharesFiles: true}
+	s := &Server{Name: name, Path: "/ws", Broadcasts: true}
 	ports, err := freePorts(2)
 	if err != nil {
 		return nil, err
@@ -77,7 +77,6 @@ func (sp Spawner) limpet(s *Server, api netip.AddrPort) {
 	s.API = api.String()
 	s.Metrics = "http://" + s.API + "/metrics"
 	s.Broadcasts = false
-	s.SharesFiles = false // --fd-tables may give every loop a table of its own
 }
 
 func (sp Spawner) baseline(ctx context.Context, s *Server, second netip.AddrPort) error {

@@ -36,6 +36,7 @@ per connection; -1g names their variant with one; gnet is a bare event loop.`,
 	for _, s := range bench.Scenarios() {
 		cmd.AddCommand(newScenarioCommand(s))
 	}
+	cmd.AddCommand(newBenchCompareCommand())
 	return cmd
 }
 
