@@ -68,6 +68,15 @@ func (h *heldAddress) check() error {
 	return unix.Close(fd)
 }
 
+// forGnet is addr in gnet's words. To gnet [::] is IPv6 alone; only with no host
+// at all does it listen on every address, as Go's own net.Listen does for both.
+func forGnet(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.Equal(net.IPv6unspecified) {
+		return fmt.Sprintf("tcp://:%d", tcp.Port)
+	}
+	return "tcp://" + addr.String()
+}
+
 // release lets the address go; the loops have it. Once.
 func (h *heldAddress) release() { _ = unix.Close(h.fd) }
 

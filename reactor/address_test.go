@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"strings"
 	"testing"
@@ -103,11 +104,23 @@ func TestAddressForms(t *testing.T) {
 		}
 		if err := e.Start(); err != nil {
 			t.Errorf("%s: %v", address, err)
-		} else if conn, err := net.Dial("tcp", e.Addr().String()); err != nil {
-			t.Errorf("%s: dial %s: %v", address, e.Addr(), err)
-		} else {
-			conn.Close()
+		}
+		for _, to := range clientAddresses(e.Addr().(*net.TCPAddr)) {
+			if conn, err := net.Dial("tcp", to); err != nil {
+				t.Errorf("%s: dial %s: %v", address, to, err)
+			} else {
+				conn.Close()
+			}
 		}
 		closeEngine(t, e)
 	}
+}
+
+// clientAddresses are those at which a client finds an address: where there is
+// no host, IPv4 as well.
+func clientAddresses(addr *net.TCPAddr) []string {
+	if addr.IP.Equal(net.IPv6unspecified) {
+		return []string{addr.String(), fmt.Sprintf("127.0.0.1:%d", addr.Port)}
+	}
+	return []string{addr.String()}
 }

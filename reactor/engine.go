@@ -144,7 +144,7 @@ func (e *Engine) Start() error {
 }
 
 func (e *Engine) run() {
-	err := gnet.Run(e, "tcp://"+e.addr.String(),
+	err := gnet.Run(e, forGnet(e.addr),
 		gnet.WithReusePort(true),
 		gnet.WithReuseAddr(true),
 		gnet.WithNumEventLoop(e.plan.loops),
