@@ -25,7 +25,6 @@ type trial struct {
 	say    func(format string, args ...any) // progress, one line each
 
 	kernelBefore probe.Kernel
-	clientBefore load.Stats
 	cpuBefore    time.Duration
 	clientBase   uint64 // RSS of the clients before the first connection
 }

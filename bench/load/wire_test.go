@@ -89,7 +89,7 @@ func TestAppendMaskedIsWhatOthersRead(t *testing.T) {
 	for _, n := range []int{0, 1, 125, 126, 65535, 65536} {
 		payload := bytes.Repeat([]byte("x"), n)
 		r := bytes.NewReader(appendMasked(nil, opBinary, [4]byte{1, 2, 3, 4}, payload))
-		f, err := ws.ReadFrame(r)
+		f, err := readFrame(r)
 		require.NoError(t, err)
 		require.True(t, f.Header.Masked && f.Header.Fin)
 		require.Equal(t, ws.OpBinary, f.Header.OpCode)
@@ -148,7 +148,7 @@ func TestFramesInAnyPieces(t *testing.T) {
 		require.EqualValues(t, 1, e.counts.Pings)
 		require.Zero(t, len(e.sides), "nothing is kept of an idle connection")
 		require.Empty(t, e.counts.Closed)
-		pong, err := ws.ReadFrame(peer)
+		pong, err := readFrame(peer)
 		require.NoError(t, err)
 		require.Equal(t, "are you there", string(ws.UnmaskFrame(pong).Payload))
 		e.closeAll()
@@ -169,7 +169,7 @@ func TestCloseCodeIsTheKind(t *testing.T) {
 	require.NoError(t, ws.WriteFrame(&b, ws.NewCloseFrame(ws.NewCloseFrameBody(1013, "later"))))
 	e.receive(0, e.conns.at(0), b.Bytes())
 	require.Equal(t, map[string]uint64{"closed_1013": 1}, e.counts.Closed)
-	answer, err := ws.ReadFrame(peer)
+	answer, err := readFrame(peer)
 	require.NoError(t, err)
 	require.EqualValues(t, 1013, binary.BigEndian.Uint16(ws.UnmaskFrame(answer).Payload))
 	e.closeAll()
@@ -226,4 +226,18 @@ func TestHistSurvivesText(t *testing.T) {
 	require.NoError(t, got.UnmarshalText(nil))
 	require.Zero(t, got.TotalCount())
 	require.Error(t, got.UnmarshalText([]byte("junk")))
+}
+
+// readFrame reads a frame of at most a megabyte.
+func readFrame(r io.Reader) (ws.Frame, error) {
+	h, err := ws.ReadHeader(r)
+	if err != nil {
+		return ws.Frame{}, err
+	}
+	if h.Length > 1<<20 {
+		return ws.Frame{}, fmt.Errorf("a frame of %d bytes", h.Length)
+	}
+	f := ws.Frame{Header: h, Payload: make([]byte, h.Length)}
+	_, err = io.ReadFull(r, f.Payload)
+	return f, err
 }
