@@ -150,9 +150,15 @@ func (r *ApplyReport) write(root Root, o ApplyOptions) error {
 	}
 	here := identify(root)
 	saved.startOver(here)
-	for _, c := range r.Changes {
+	r.failOvertaken(root)
+	if o.Atomic && r.count(Failed) > 0 {
+		r.holdBack()
+	}
+	var begun []int // only these lines are ours to settle
+	for i, c := range r.Changes {
 		if c.Outcome == WouldWrite {
 			saved.remember(here, c)
+			begun = append(begun, i)
 		}
 	}
 	if err := file.save(saved); err != nil {
@@ -172,15 +178,34 @@ func (r *ApplyReport) write(root Root, o ApplyOptions) error {
 			break
 		}
 	}
-	for _, c := range r.Changes {
-		if c.Outcome != Written {
-			saved.forget(here, c)
+	for _, i := range begun {
+		c := r.Changes[i]
+		if _, now, err := c.row.parameter.read(root, Host{}); err == nil {
+			saved.settle(here, c, now)
 		}
 	}
 	if len(saved.Entries) == 0 {
 		r.RestoreFile = ""
 	}
 	return file.save(saved)
+}
+
+// failOvertaken fails the lines that somebody changed since they were judged. They
+// were judged without the lock: it makes a directory, and most often there is
+// nothing to write.
+func (r *ApplyReport) failOvertaken(root Root) {
+	for i := range r.Changes {
+		c := &r.Changes[i]
+		if c.Outcome != WouldWrite {
+			continue
+		}
+		switch _, now, err := c.row.parameter.read(root, Host{}); {
+		case err != nil:
+			c.Outcome, c.Why = Failed, plain(err).Error()
+		case !sameFields(now, c.Before):
+			c.Outcome, c.Why = Failed, "somebody set it to "+now+" since it was read; run it again"
+		}
+	}
 }
 
 // writeLine writes a value and reads it back: some settings take a value and keep

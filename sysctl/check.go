@@ -139,6 +139,9 @@ func judge(root Root, f facts, p Parameter) Row {
 	}
 	value, raw, err := p.read(root, f.host)
 	row.value, row.Current = value, raw
+	if n := len(value.Numbers); err == nil && n < rule.fields() {
+		err = fmt.Errorf("%s where %d are expected", plural(int64(n), "field"), rule.fields())
+	}
 	switch {
 	case err == nil && rule.Met(value):
 		row.Verdict = OK
@@ -204,13 +207,13 @@ func absence(h Host, p Parameter, scope Scope, err error) (Verdict, string) {
 	case !errors.Is(err, fs.ErrNotExist):
 		return Unknown, err.Error()
 	case p.Until != (Version{}) && !h.Kernel.Before(p.Until):
-		return Gone, fmt.Sprintf("removed in Linux %s; %s", p.Until, p.NeverWrite)
+		return Gone, "never written: " + p.NeverWrite
 	case h.Kernel.Before(p.Since):
 		return Absent, fmt.Sprintf("since Linux %s; this is %s", p.Since, h.Kernel)
 	case scope == ScopeHost && !h.InitialNetns && isNet(p):
 		return Node, "visible only in the host's network namespace"
-	case p.Name == "net.netfilter.nf_conntrack_max":
-		return Absent, "nf_conntrack is not loaded"
+	case p.Missing != "":
+		return Absent, p.Missing
 	case p.Until != (Version{}):
 		return Absent, "this kernel does not have it"
 	}

@@ -297,3 +297,25 @@ func ExampleReport_Err() {
 	fmt.Println(Report{Fits: false, Need: Need{Conns: 5}, Rows: []Row{{Verdict: Short}}}.Err())
 	// Output: the host falls short for 5 connections: 1 setting
 }
+
+// A vector with fields missing makes no sense, and no guess at them is written.
+func TestVectorWithFieldsMissing(t *testing.T) {
+	root := modern.with(tree{"proc/sys/net/ipv4/tcp_rmem": "4096 131072", "proc/sys/net/ipv4/tcp_mem": "5"}).root(t)
+	r := check(t, root, million)
+	for _, name := range []string{"net.ipv4.tcp_rmem", "net.ipv4.tcp_mem"} {
+		if row := r.row(t, name); row.Verdict != Unknown || row.Target != "" || !strings.Contains(row.Note, "3 are expected") {
+			t.Errorf("%s: %s, target %q, %q", name, row.Verdict, row.Target, row.Note)
+		}
+	}
+	if text := render(t, root, million, RenderOptions{Format: FormatSysctl}); !strings.Contains(text, "net.ipv4.tcp_rmem = 4096 16384 6291456\n") {
+		t.Errorf("in the file:\n%s", text)
+	}
+}
+
+// A kernel built without huge pages needs no advice about them.
+func TestKernelWithoutHugePages(t *testing.T) {
+	root := modern.without("sys/kernel/mm/transparent_hugepage").root(t)
+	if row := check(t, root, million).row(t, "transparent_hugepage"); row.Verdict != Absent {
+		t.Errorf("%s: %q", row.Verdict, row.Note)
+	}
+}

@@ -156,7 +156,8 @@ var inKubernetes = inDocker.without("run/").with(tree{
 type broken struct {
 	Files
 	reads, opens, writes map[string]error
-	kept                 map[string]bool // writes succeed and change nothing
+	kept                 map[string]bool   // writes succeed and change nothing
+	cuts                 map[string]string // writes succeed, and this is kept instead
 }
 
 func (b broken) Read(name string) ([]byte, error) {
@@ -183,8 +184,16 @@ func (b broken) Write(name string, value []byte) error {
 	if b.kept[name] {
 		return nil
 	}
+	if instead := b.cuts[name]; instead != "" {
+		value = []byte(instead)
+	}
 	return b.Files.Write(name, value)
 }
+
+// dies is a root whose process is killed by the first write.
+type dies struct{ Files }
+
+func (dies) Write(string, []byte) error { panic("killed") }
 
 // readOnly is a root where nothing can be written, as for an ordinary user.
 type readOnly struct{ Files }

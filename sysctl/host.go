@@ -15,6 +15,7 @@ type Host struct {
 	Kernel   Version
 	PageSize int64 // bytes
 	CPUs     int64
+	Procs    int64 // CPUs that the gateway may use; 0: all of them
 
 	MemTotal     int64 // bytes
 	MemAvailable int64 // bytes the kernel could give out now without swapping
@@ -46,7 +47,7 @@ const conntrackEntryBytes = 320
 
 // Inspect reads what a host is. It always returns a usable Host.
 func Inspect(root Root) Host {
-	h := Host{PageSize: root.PageSize, NrOpen: Unlimited, MaxPtesNone: -1}
+	h := Host{PageSize: root.PageSize, Procs: root.Procs, NrOpen: Unlimited, MaxPtesNone: -1}
 	if h.PageSize <= 0 {
 		h.PageSize = 4096
 	}
@@ -91,6 +92,14 @@ func (h Host) Memory() (bytes int64, source string) {
 		bytes, source = c, h.Cgroup.MemoryFile
 	}
 	return bytes, source
+}
+
+// loops is how many event loops the gateway starts by itself.
+func (h Host) loops() int64 {
+	if h.Procs > 0 {
+		return h.Procs
+	}
+	return max(h.CPUs, 1)
 }
 
 func readNumber(root Root, name string, into *int64) error {

@@ -20,6 +20,12 @@ const (
 	// rounds is in how many parts they are opened; the median part counts, because
 	// the figures are of the whole machine and others use it too.
 	rounds = 3
+	// disturbedPercent is how far the sockets of the whole machine may grow otherwise
+	// than by those that a round opened.
+	disturbedPercent = 20
+	// queuedPagesMost is what a message of measureMessage bytes, below a page with all
+	// its headers, may be charged: rounding may show a second page.
+	queuedPagesMost = 2
 	// measureMessage is the size of the message that is queued, bytes.
 	measureMessage = 128
 	// backlogPairs is how many connections wait to be accepted at most, below the
@@ -28,6 +34,9 @@ const (
 	// acceptTimeoutMs bounds the wait for one loopback connection, milliseconds.
 	acceptTimeoutMs = 2000
 )
+
+// errDisturbed says that others on this machine were too busy for a measurement.
+var errDisturbed = errors.New("others on this machine open, close or fill sockets")
 
 // Measure opens loopback connections in this process, reads what they took from
 // /proc/slabinfo and /proc/net/sockstat below root, and closes them. It needs to
@@ -49,7 +58,7 @@ func Measure(ctx context.Context, root Root, pairs int) (KernelCost, error) {
 		return KernelCost{}, fmt.Errorf("measure a socket: %w", err)
 	}
 	if cost.SocketBytes < 1000 || cost.SocketBytes > 1<<16 {
-		return KernelCost{}, fmt.Errorf("measure a socket: %d B each is not credible: others on this machine open and close sockets", cost.SocketBytes)
+		return KernelCost{}, fmt.Errorf("measure a socket: %d B each is not credible: %w", cost.SocketBytes, errDisturbed)
 	}
 	cost.Source = fmt.Sprintf("measured here: %s loopback connections in %d rounds", Count(int64(pairs)), rounds)
 	return cost, nil
@@ -90,11 +99,16 @@ func measureRounds(ctx context.Context, root Root, pairs int) (cost KernelCost, 
 		if err != nil {
 			return cost, err
 		}
-		results = append(results, slabPerSocket(before, after, 2*(pairs/rounds)))
+		if opened := 2 * (pairs / rounds); !disturbed(before, after, opened) {
+			results = append(results, slabPerSocket(before, after, opened))
+		}
 		before = after
 	}
+	if len(results) == 0 {
+		return cost, errDisturbed
+	}
 	slices.SortFunc(results, func(a, b KernelCost) int { return int(a.SocketBytes - b.SocketBytes) })
-	cost = results[rounds/2]
+	cost = results[len(results)/2]
 
 	idle, err := readSockstat(root)
 	if err != nil {
@@ -110,8 +124,26 @@ func measureRounds(ctx context.Context, root Root, pairs int) (cost KernelCost, 
 	// The kernel batches the count per CPU, so a little more or less may show; a
 	// socket that holds anything is charged whole pages.
 	cost.QueuedPages = max(1, int64(math.Round(float64(busy-idle)/float64(len(s.clients)))))
+	if cost.QueuedPages > queuedPagesMost {
+		return cost, errDisturbed
+	}
 	return cost, nil
 }
+
+// disturbed says whether others opened or closed sockets while a round opened its
+// own: each socket has one object of sock_inode_cache, which is never merged with
+// another cache. A kernel without it cannot tell.
+func disturbed(before, after map[string]slabCache, opened int) bool {
+	const cache = "sock_inode_cache"
+	now, ok := after[cache]
+	if !ok {
+		return false
+	}
+	grown := now.active - before[cache].active
+	return abs(grown-int64(opened)) > int64(opened)*disturbedPercent/100
+}
+
+func abs(n int64) int64 { return max(n, -n) }
 
 // slabPerSocket attributes to a socket every cache that grew by at least three
 // objects for each four sockets, in whole objects. What only the connecting side

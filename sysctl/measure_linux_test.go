@@ -24,10 +24,13 @@ func TestMeasureHere(t *testing.T) {
 	before := openDescriptors(t)
 	var cost KernelCost
 	var err error
-	for range 3 {
-		if cost, err = Measure(t.Context(), System(), MeasurePairs); err == nil {
+	for range 10 {
+		if cost, err = Measure(t.Context(), System(), MeasurePairs); !errors.Is(err, errDisturbed) {
 			break
 		}
+	}
+	if errors.Is(err, errDisturbed) {
+		t.Skipf("ten times: %v", err)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -130,5 +133,19 @@ func TestSlabinfoAndSockstatFaults(t *testing.T) {
 	}
 	if n, err := readSockstat(tree{"proc/net/sockstat": "sockets: used 15\nTCP: inuse 1 orphan 0 tw 3 alloc 1 mem 197\n"}.root(t)); err != nil || n != 197 {
 		t.Errorf("%d, %v", n, err)
+	}
+}
+
+// Sockets that others opened or closed meanwhile show in a cache of which each
+// socket has one object; such a round does not count.
+func TestDisturbedRound(t *testing.T) {
+	inodes := func(n int64) map[string]slabCache { return map[string]slabCache{"sock_inode_cache": {active: n}} }
+	for grown, want := range map[int64]bool{1000: false, 1100: false, 900: false, 1400: true, 20_000: true, 500: true, -3000: true} {
+		if got := disturbed(inodes(5000), inodes(5000+grown), 1000); got != want {
+			t.Errorf("1,000 sockets opened and %d more inodes: disturbed %v", grown, got)
+		}
+	}
+	if disturbed(nil, nil, 1000) {
+		t.Error("a kernel without the cache is always disturbed")
 	}
 }

@@ -34,6 +34,8 @@ const (
 	// connections that are still being told so. The gateway plans the same.
 	reserveShare              = 8
 	reserveLeast, reserveMost = 64, 1024
+	// tableLeast is the smallest limit with which the gateway starts.
+	tableLeast = 2 * reserveLeast
 	// A loop's share of connections is uneven, as SO_REUSEPORT hashes: 17 of 20
 	// slots are planned for, and what a loop gets is taken as 20/17 of its share.
 	planFilled, planSlots = 17, 20
@@ -54,7 +56,7 @@ type Need struct {
 	// port: 0 for a gateway, which dials only Kafka and Redis.
 	Outbound int64  `json:"outbound"`
 	Tables   Tables `json:"fd_tables"` // "": auto
-	Loops    int64  `json:"loops"`     // event loops; 0: as many as CPUs, or as per-loop tables need
+	Loops    int64  `json:"loops"`     // event loops; 0: as many as CPUs it may use, or as per-loop tables need
 }
 
 // WithDefaults fills in what was left at zero.
@@ -103,7 +105,7 @@ type Plan struct {
 
 // descriptorsFor is the smallest RLIMIT_NOFILE that leaves n to connections.
 func descriptorsFor(n int64) int64 {
-	limit := add(n, min(max(ceilDiv(n, reserveShare-1), reserveLeast), reserveMost))
+	limit := max(add(n, min(max(ceilDiv(n, reserveShare-1), reserveLeast), reserveMost)), tableLeast)
 	// The eighth is rounded down, which may save one.
 	for connsWithin(limit-1) >= n {
 		limit--
@@ -113,6 +115,9 @@ func descriptorsFor(n int64) int64 {
 
 // connsWithin is what a limit leaves to connections, descriptorsFor turned round.
 func connsWithin(limit int64) int64 {
+	if limit < tableLeast {
+		return 0
+	}
 	return max(0, limit-min(max(limit/reserveShare, reserveLeast), reserveMost))
 }
 
@@ -139,7 +144,7 @@ func plan(n Need, h Host) Plan {
 func sharedPlan(n Need, h Host) Plan {
 	p := Plan{Tables: TablesShared, Loops: n.Loops, Descriptors: descriptorsFor(n.Conns)}
 	if p.Loops == 0 {
-		p.Loops = min(max(h.CPUs, 1), MaxLoops)
+		p.Loops = min(h.loops(), MaxLoops)
 	}
 	p.Math = fmt.Sprintf("%s connections + %s reserved, one table for all loops", Count(n.Conns), Count(p.Descriptors-n.Conns))
 	return p
@@ -150,7 +155,7 @@ func perLoopPlan(n Need, h Host, limit int64) Plan {
 	p := Plan{Tables: TablesPerLoop, Loops: n.Loops}
 	if p.Loops == 0 {
 		held := max(connsWithin(limit)*planFilled/planSlots, 1) // the share that one table is planned to hold
-		p.Loops = min(max(h.CPUs, 1, ceilDiv(n.Conns, held)), MaxLoops)
+		p.Loops = min(max(h.loops(), ceilDiv(n.Conns, held)), MaxLoops)
 	}
 	share := ceilDiv(mul(ceilDiv(n.Conns, p.Loops), planSlots), planFilled)
 	p.Descriptors = descriptorsFor(share)

@@ -42,6 +42,9 @@ type Parameter struct {
 	NetnsSince Version
 	// Since is the first kernel that has it, Until the first that has it no more.
 	Since, Until Version
+	// Missing, when not "", is why a kernel that should have it may lack it and
+	// need none.
+	Missing string
 	// Required settings fail the check when they fall short: connections would be
 	// refused or lost. The others are advice for bad days.
 	Required bool

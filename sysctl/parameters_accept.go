@@ -104,7 +104,9 @@ func acceptParameters() []Parameter {
 				if f.need.Outbound == 0 {
 					return anything("this host does not dial out (--outbound 0)")
 				}
-				return oneOf([]int64{1}, "%s connections to one address", Count(f.need.Outbound))
+				r := oneOf([]int64{1}, "%s connections to one address", Count(f.need.Outbound))
+				r.Rank = []int64{0, 2, 1} // never, on loopback, everywhere
+				return r
 			},
 		},
 		{

@@ -70,6 +70,7 @@ func memoryParameters() []Parameter {
 		},
 		{
 			Name: "transparent_hugepage", File: "sys/kernel/mm/transparent_hugepage/enabled", Unit: unitSwitch, Word: true, Scope: ScopeHost,
+			Missing: "this kernel is built without huge pages",
 			Reason: "With always, khugepaged backs sparse heap with 2 MiB pages again after the Go runtime returned parts of it, and resident " +
 				"memory grows. max_ptes_none=0 avoids the same.",
 			Source: docTHP + "; go.dev/doc/gc-guide (Linux transparent huge pages)",

@@ -94,7 +94,7 @@ func tcpParameters() []Parameter {
 		},
 		{
 			Name: "net.netfilter.nf_conntrack_max", File: sysctlFile("net.netfilter.nf_conntrack_max"), Unit: unitConnections, Scope: ScopeHost,
-			Required: true,
+			Required: true, Missing: "nf_conntrack is not loaded",
 			Reason: "Flows that the firewall remembers, where nf_conntrack is loaded; when the table is full new connections are dropped without " +
 				"an answer. A NOTRACK rule for the gateway's port avoids it. Only the initial network namespace can set it.",
 			Source: docConntrack,

@@ -1,6 +1,7 @@
 package sysctl
 
 import (
+	"runtime"
 	"strings"
 	"testing"
 
@@ -79,5 +80,32 @@ func TestPerLoopNeedsASmallerLimit(t *testing.T) {
 		if p.Descriptors != c.want {
 			t.Errorf("%+v: %d, want %d", c.need, p.Descriptors, c.want)
 		}
+	}
+}
+
+// The gateway starts no event loop for a CPU that its affinity or its cgroup's
+// quota keeps from it, so the listeners are as few.
+func TestPlanCountsTheCPUsOfTheProcess(t *testing.T) {
+	root := modern.root(t) // 4 CPUs
+	root.Procs = 1
+	r := check(t, root, Need{Conns: 100_000, Rate: 12_000})
+	if r.Plan.Loops != 1 || r.Host.CPUs != 4 {
+		t.Errorf("%d loops on %d CPUs", r.Plan.Loops, r.Host.CPUs)
+	}
+	if row := r.row(t, "net.core.somaxconn"); row.Verdict != Short {
+		t.Errorf("12,000/s on one listener: %+v", row)
+	}
+	if got := System().Procs; got != int64(runtime.GOMAXPROCS(0)) {
+		t.Errorf("this process has %d", got)
+	}
+}
+
+// The gateway does not start below 128 descriptors, so nothing fits there.
+func TestNothingFitsBelowTheLeastTable(t *testing.T) {
+	if n := connsWithin(127); n != 0 {
+		t.Errorf("127 descriptors leave %d", n)
+	}
+	if n := descriptorsFor(1); n != 128 {
+		t.Errorf("one connection needs %d descriptors", n)
 	}
 }

@@ -96,7 +96,7 @@ func restoreLine(root Root, p Parameter, e restoreEntry, o ApplyOptions) Change 
 		c.Outcome, c.Why = Failed, plain(err).Error()
 	case sameFields(now, e.Before):
 		c.Outcome, c.Why = Written, "it is so already"
-	case !sameFields(now, e.After) && !o.Force:
+	case !sameFields(now, e.After) && (e.Was == "" || !sameFields(now, e.Was)) && !o.Force:
 		c.Outcome, c.Why = Kept, fmt.Sprintf("changed since: apply wrote %s; --force sets it back", e.After)
 	case o.DryRun:
 		if err := root.Files.Writable(p.File); err != nil {

@@ -33,6 +33,9 @@ type restoreEntry struct {
 	Netns  string `json:"netns,omitempty"`
 	Before string `json:"before"`
 	After  string `json:"after"`
+	// Was is what stood there when an apply set out to write After, until it has:
+	// should it die on the way, that is still there.
+	Was string `json:"was,omitempty"`
 }
 
 // place is where values are valid.
@@ -67,22 +70,23 @@ func (s *restored) find(here place, c Change) int {
 // restore.
 func (s *restored) remember(here place, c Change) {
 	if i := s.find(here, c); i >= 0 {
-		s.Entries[i].After = c.After
+		s.Entries[i].Was, s.Entries[i].After = c.Before, c.After
 		return
 	}
 	s.Entries = append(s.Entries, restoreEntry{Name: c.Name, Netns: here.of(c.row.Scope), Before: c.Before, After: c.After})
 }
 
-// forget drops a line that was not written after all; an earlier apply's entry,
-// whose value before is another, is put back to what is there now.
-func (s *restored) forget(here place, c Change) {
+// settle ends what remember began, by what stands there now: a line that is as
+// before the first apply needs no entry; any other value is ours, be it what was
+// written, what an earlier apply wrote, or what the kernel made of it.
+func (s *restored) settle(here place, c Change, now string) {
 	i := s.find(here, c)
 	switch {
 	case i < 0:
-	case sameFields(s.Entries[i].Before, c.Before):
+	case sameFields(s.Entries[i].Before, now):
 		s.Entries = slices.Delete(s.Entries, i, i+1)
 	default:
-		s.Entries[i].After = c.Before
+		s.Entries[i].Was, s.Entries[i].After = "", now
 	}
 }
 
@@ -100,7 +104,7 @@ func openRestoreFile(path string, create bool) (*restoreFile, error) {
 	}
 	if create {
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-			return nil, fmt.Errorf("restore file: %w", err)
+			return nil, fmt.Errorf("restore file: %w; nothing was written, --restore-file names another place", err)
 		}
 	}
 	dir, err := os.Open(filepath.Dir(path))
@@ -119,7 +123,7 @@ func (f *restoreFile) close() { f.dir.Close() }
 
 // load reads the file; a missing one is empty.
 func (f *restoreFile) load() (restored, error) {
-	data, err := Dir("/").Read(f.path)
+	data, err := os.ReadFile(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return restored{}, nil
 	}

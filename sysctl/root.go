@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 )
 
@@ -32,10 +33,16 @@ type Files interface {
 type Root struct {
 	Files    Files
 	PageSize int64 // bytes; tcp_mem counts in pages
+	// Procs is GOMAXPROCS, as many event loops as the gateway starts by itself: the
+	// CPUs less those that affinity or a cgroup's quota keeps from this process. 0:
+	// all CPUs that are online.
+	Procs int64
 }
 
 // System is the machine this process runs on.
-func System() Root { return Root{Files: Dir("/"), PageSize: int64(os.Getpagesize())} }
+func System() Root {
+	return Root{Files: Dir("/"), PageSize: int64(os.Getpagesize()), Procs: int64(runtime.GOMAXPROCS(0))}
+}
 
 // Dir is a directory that holds proc and sys: "/" for the machine itself.
 type Dir string

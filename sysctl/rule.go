@@ -23,6 +23,9 @@ type Rule struct {
 	Op    Op
 	Want  []int64  // per field, or the choices of OneOf; Keep leaves a field free
 	Words []string // of OneWord
+	// Rank orders the choices of OneOf by what they allow, the least first, where
+	// their numbers do not.
+	Rank []int64
 	// ZeroUnlimited is for settings where 0 means that there is no limit.
 	ZeroUnlimited bool
 	// Math is the arithmetic behind Want, for people.
@@ -53,6 +56,15 @@ func (r Rule) Met(v Value) bool {
 		}
 	}
 	return true
+}
+
+// fields is how many numbers a value must have to be judged.
+func (r Rule) fields() int {
+	switch r.Op {
+	case AtLeast, AtMost, Span:
+		return len(r.Want)
+	}
+	return 0
 }
 
 // Target is the value to write: what is wanted, with the fields of the current
@@ -96,6 +108,9 @@ func (r Rule) Target(current Value) Value {
 func (r Rule) Raises(from, to Value) bool {
 	if r.Op == OneWord || len(from.Numbers) != len(to.Numbers) {
 		return false
+	}
+	if len(r.Rank) > 0 {
+		return slices.Index(r.Rank, to.Numbers[0]) >= slices.Index(r.Rank, from.Numbers[0])
 	}
 	if r.Op == Span {
 		return to.Numbers[1]-to.Numbers[0] >= from.Numbers[1]-from.Numbers[0]

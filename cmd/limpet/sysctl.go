@@ -7,6 +7,8 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strings"
+	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -93,7 +95,7 @@ func (f *sysctlFlags) inputs(c *cobra.Command) (sysctl.Root, sysctl.Inputs, erro
 func (f *sysctlFlags) openRoot() (sysctl.Root, error) {
 	root := sysctl.System()
 	if f.root != "/" {
-		root.Files = sysctl.Dir(f.root)
+		root.Files, root.Procs = sysctl.Dir(f.root), 0
 		f.measure = false // sockets would be this machine's
 		if _, err := os.Stat(filepath.Join(f.root, "proc")); err != nil {
 			return root, badUsage(fmt.Errorf("--root: %w", err))
@@ -199,6 +201,9 @@ func newSysctlRenderCommand() *cobra.Command {
 			if o.Format, err = sysctl.ParseFormat(format); err != nil {
 				return badUsage(err)
 			}
+			if o.User == "" || strings.ContainsFunc(o.User, unicode.IsSpace) {
+				return badUsage(fmt.Errorf("--user must be one word, not %q", o.User))
+			}
 			if o.Format == sysctl.FormatMarkdown {
 				return sysctl.Render(c.OutOrStdout(), sysctl.Root{}, sysctl.Inputs{}, o)
 			}
@@ -231,8 +236,8 @@ unless --force. The values before are kept in the restore file. Limits of
 processes and cgroups are not apply's to change; they are listed at the end.`,
 		Args: noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if err := f.requireConns(); err != nil {
-				return err
+			if err := errors.Join(f.requireConns(), requireRestoreFile(o)); err != nil {
+				return badUsage(err)
 			}
 			root, in, err := f.inputs(c)
 			if err != nil {
@@ -261,6 +266,9 @@ func newSysctlRestoreCommand() *cobra.Command {
 		Short: "Set back what apply changed",
 		Args:  noArguments,
 		RunE: func(c *cobra.Command, _ []string) error {
+			if err := requireRestoreFile(o); err != nil {
+				return badUsage(err)
+			}
 			root, err := f.openRoot()
 			if err != nil {
 				return err
@@ -282,6 +290,13 @@ func writeFlags(c *cobra.Command, o *sysctl.ApplyOptions) {
 	c.Flags().BoolVar(&o.DryRun, "dry-run", false, "show what would be written and write nothing")
 	c.Flags().BoolVar(&o.Force, "force", false, "also lower values, and set back what others changed")
 	c.Flags().StringVar(&o.RestoreFile, "restore-file", sysctl.DefaultRestoreFile, "where the values before are kept")
+}
+
+func requireRestoreFile(o sysctl.ApplyOptions) error {
+	if o.RestoreFile == "" {
+		return errors.New("--restore-file must name a file")
+	}
+	return nil
 }
 
 func (f *sysctlFlags) jsonFlag(c *cobra.Command) {
