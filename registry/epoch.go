@@ -62,6 +62,9 @@ func (c *Clock) Now() Epoch {
 	}
 }
 
+// Last returns the greatest epoch that Now has returned, 0 before the first.
+func (c *Clock) Last() Epoch { return Epoch(c.last.Load()) }
+
 // Correct sets what is added to this host's wall clock. Moving it back does
 // not turn Now back: it stands still until the corrected clock has caught up.
 func (c *Clock) Correct(by time.Duration) { c.correction.Store(by.Milliseconds()) }

@@ -60,7 +60,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 	undelivered := router.OnUndelivered != nil
 	router.Local, router.Controller, router.OnUndelivered = nil, nil, nil
 	priority, rules := priorities(c)
-	return fmt.Sprintf("%+v %v %+v %+v %v\n", router, undelivered, rateLimits(c), rules, priority) +
+	return fmt.Sprintf("%+v\n", directoryConfig(c, nil)) + fmt.Sprintf("%+v %v %+v %+v %v\n", router, undelivered, rateLimits(c), rules, priority) +
 		fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
 }
 
@@ -85,6 +85,7 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 		"broker-listen": "127.0.0.1:9092", "data-dir": "/var/lib/limpet", "broker-size": "99MiB", "broker-retention": "1h",
 		"priority": "low", "priority-rules": "json:p", "rate-messages": "9", "rate-bytes": "9KiB", "rate-burst": "9s",
 		"report-undelivered": "true", "dedup-window": "9s",
+		"redis": "redis://h:1", "redis-expect": "9", "redis-lease": "9s", "redis-timeout": "90ms", "redis-queue": "9999", "redis-reregister": "999",
 		"gogc": "77", "memory-limit": "77MiB",
 	}
 	for _, key := range config.Keys() {

@@ -61,19 +61,20 @@ type node struct {
 	incarnation uint64
 	started     time.Time
 
-	ready    api.Readiness
-	broker   *embedded.Broker // nil with a Kafka of the user's, or without Kafka
-	kafka    bridge.Kafka
-	traffic  bridge.Traffic
-	uplink   *bridge.Uplink // nil without Kafka
-	table    *registry.Table
-	gateway  *gateway.Gateway
-	watch    *gateway.Watch
-	engine   *reactor.Engine
-	router   *bridge.Router
-	bus      *busTask      // nil on a node that is alone
-	downlink *downlinkTask // nil without Kafka
-	api      *api.Server
+	ready     api.Readiness
+	broker    *embedded.Broker // nil with a Kafka of the user's, or without Kafka
+	kafka     bridge.Kafka
+	traffic   bridge.Traffic
+	uplink    *bridge.Uplink // nil without Kafka
+	table     *registry.Table
+	gateway   *gateway.Gateway
+	watch     *gateway.Watch
+	engine    *reactor.Engine
+	router    *bridge.Router
+	bus       *busTask      // nil on a node that is alone
+	downlink  *downlinkTask // nil without Kafka
+	api       *api.Server
+	directory *directoryTask // nil: this node is alone
 }
 
 // newIncarnation tells this run of the process from every other: milliseconds
@@ -91,7 +92,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.log.Debug("memory limits", "gogc", limits.GOGC, "limit", config.FormatSize(limits.Bytes), "from", limits.From)
 	for _, step := range []func(context.Context) error{
-		n.prepareEngine, n.checkHost, n.startKafka, n.startRouter, n.startEngine, n.startBus, n.startDownlink, n.startAPI,
+		n.prepareEngine, n.checkHost, n.startKafka, n.joinDirectory, n.startRouter, n.startEngine, n.startBus, n.startDownlink, n.startAPI, n.startDirectory,
 	} {
 		if err := step(ctx); err != nil {
 			return err

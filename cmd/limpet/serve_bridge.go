@@ -5,6 +5,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/api"
+	"github.com/limpet-gateway/limpet/internal/cluster"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 )
@@ -17,6 +18,9 @@ func (n *node) startRouter(ctx context.Context) error {
 		events = n.uplink.Event
 	}
 	router := routerConfig(&n.cfg, n.incarnation, n.gateway, events, n.log)
+	if n.directory != nil {
+		router.Directory = cluster.New(n.directory.directory, n.table, n.cfg.Node)
+	}
 	if n.overKafka() {
 		bus, err := bridge.NewKafkaBus(ctx, bridge.KafkaBusConfig{Kafka: n.kafka, Topics: bridge.NewTopics(n.cfg.TopicPrefix)})
 		if err != nil {
@@ -83,7 +87,8 @@ func (b *busTask) stop() {
 func (n *node) serveV1() {
 	node := gateway.NewNode(gateway.NodeConfig{
 		Gateway: n.gateway, Router: n.router, Uplink: n.uplink,
-		Node: n.cfg.Node, Incarnation: n.incarnation,
+		Node: n.cfg.Node, Incarnation: n.incarnation, Cluster: n.cluster(),
 	})
+	n.serveTable()
 	n.api.HandleV1(node, api.V1Config{Token: n.cfg.APIToken, BroadcastRate: n.cfg.BroadcastRate})
 }

@@ -60,6 +60,9 @@ func (n *node) stop(flush time.Duration) error {
 			}
 		})
 	}
+	if n.directory != nil {
+		n.directory.stop(n.log)
+	}
 	var lost error
 	if n.uplink != nil {
 		within(flush, func(ctx context.Context) { lost = n.uplink.Close(ctx) })

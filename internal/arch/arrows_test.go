@@ -24,21 +24,24 @@ var arrows = map[string][]string{
 	"bench/target": {"bench/probe"},
 	"bench/report": {"bench/probe", "bench/target"},
 
-	"internal/config":    {"internal/nearest"},
-	"internal/live":      {"internal/telemetry"},
-	"internal/telemetry": {"reactor", "registry", "bridge", "internal/session"},
-	"internal/gateway":   {"reactor", "wsproto", "registry", "bridge", "internal/session", "internal/api"},
-	"registry/redisdir":  {"registry", "internal/session"},
-	"bridge/embedded":    {},
-	"bridge/kafkatest":   {},
-	"bridge/client":      {"bridge", "internal/session"},
+	"internal/config":             {"internal/nearest"},
+	"internal/live":               {"internal/telemetry"},
+	"internal/telemetry":          {"reactor", "registry", "bridge", "internal/session"},
+	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/session", "internal/api"},
+	"registry/redisdir/redistest": {},
+	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
+	"registry/redisdir":           {"registry", "internal/session"},
+	"bridge/embedded":             {},
+	"bridge/kafkatest":            {},
+	"bridge/client":               {"bridge", "internal/session"},
 }
 
 // testArrows lists what tests may import beyond that: real counterparts to
 // test against.
 var testArrows = map[string][]string{
-	"bridge":        {"bridge/embedded", "bridge/kafkatest"},
-	"bridge/client": {"bridge/embedded"},
+	"bridge":            {"bridge/embedded", "bridge/kafkatest"},
+	"registry/redisdir": {"registry/redisdir/redistest"},
+	"bridge/client":     {"bridge/embedded"},
 }
 
 // reasons says why an arrow that somebody may want is forbidden. The first

@@ -13,6 +13,16 @@ func priorityRules(field *[]string) value {
 	return list{field, "rule,...", `prefix:TEXT=high|medium|low, with \xNN for any byte, or json:FIELD`, priorityRule.MatchString}
 }
 
+// redisForm leaves the details to the client library.
+var redisForm = regexp.MustCompile(`^rediss?://[^\s]+$`)
+
+func redisURL(field *string) value {
+	want := "redis://HOST:PORT, or rediss:// for TLS"
+	return checked(field, "url", want, asIs, func(text string) (string, bool) {
+		return text, text == "" || redisForm.MatchString(text)
+	})
+}
+
 func bearerToken(field *string) value {
 	want := "16 to 512 letters, digits and -._~+/, with = at the end only"
 	return checked(field, "text", want, asIs, func(text string) (string, bool) {

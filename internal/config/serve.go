@@ -49,6 +49,22 @@ type Serve struct {
 	// Compression is that of batches.
 	Compression Compression
 
+	// Redis is the URL of the Redis in which nodes say who is connected where.
+	// Empty: this node is alone.
+	Redis string
+	// RedisExpect is the population of all nodes together, from which the
+	// number of buckets follows.
+	RedisExpect int
+	// RedisLease is the silence of a node after which the others call it dead.
+	RedisLease time.Duration
+	// RedisTimeout is the deadline of a call to Redis.
+	RedisTimeout time.Duration
+	// RedisQueue is how many principals and groups may wait to be written.
+	RedisQueue int
+	// RedisReregister is how many names are written per second when a node
+	// registers everything again.
+	RedisReregister int
+
 	// BrokerListen is where the embedded broker listens, on 127.0.0.1.
 	BrokerListen string
 	// DataDir is the directory of the embedded broker's log. Empty: memory.

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/limpet-gateway/limpet/registry/redisdir"
+	"github.com/spf13/cobra"
+)
+
+// How often the checker looks before it believes that something is wrong: a
+// change is in the directory within milliseconds, and a dead node is cleared
+// up after within seconds.
+const (
+	checkRounds = 4
+	checkApart  = time.Second
+	// shownDisagreements bounds what is printed; the rest is counted.
+	shownDisagreements = 100
+)
+
+func newRegistryCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "registry",
+		Short: "Look after the directory that nodes share",
+		Args:  noArguments,
+		RunE: func(*cobra.Command, []string) error {
+			return badUsage(errors.New("name what to do: limpet registry check"))
+		},
+	}
+	cmd.AddCommand(newRegistryCheckCommand())
+	return cmd
+}
+
+func newRegistryCheckCommand() *cobra.Command {
+	var (
+		directory directoryFlags
+		apis      []string
+		token     string
+	)
+	cmd := &cobra.Command{
+		Use:   "check",
+		Short: "Compare the directory with the tables of the nodes",
+		Long: `Compare the directory in Redis with the table of each live node, which is read
+through the API that the node itself has named, or that --api names. What is
+wrong four times in four seconds is printed, and the exit code is 1.`,
+		Args: noArguments,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			named := map[string]string{}
+			for _, text := range apis {
+				node, addr, ok := strings.Cut(text, "=")
+				if !ok {
+					return badUsage(fmt.Errorf("--api %q: want NODE=HOST:PORT", text))
+				}
+				named[node] = addr
+			}
+			return directory.open(cmd, func(ctx context.Context, r *redisdir.Reader) error {
+				nodes, err := r.Nodes(ctx)
+				if err != nil {
+					return err
+				}
+				tables := map[string]redisdir.NodeTable{}
+				sessions := 0
+				for _, n := range nodes {
+					if !n.Alive {
+						continue
+					}
+					addr := n.API
+					if given, ok := named[n.ID]; ok {
+						addr = given
+					}
+					if addr != "" {
+						tables[n.ID] = redisdir.RemoteTable{API: addr, Token: token}
+					}
+					sessions += n.Sessions
+				}
+				wrong, err := redisdir.Check(ctx, r, tables, checkRounds, checkApart)
+				if err != nil {
+					return err
+				}
+				for i, d := range wrong {
+					if i == shownDisagreements {
+						fmt.Fprintf(cmd.OutOrStdout(), "and %d more\n", len(wrong)-i)
+						break
+					}
+					fmt.Fprintln(cmd.OutOrStdout(), d)
+				}
+				if len(wrong) > 0 {
+					return fmt.Errorf("%d disagreements between the directory and the nodes", len(wrong))
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "the directory agrees with %d nodes (about %d sessions)\n", len(tables), sessions)
+				return nil
+			})
+		},
+	}
+	directory.add(cmd)
+	cmd.Flags().StringArrayVar(&apis, "api", nil, "API of a node as `NODE=HOST:PORT`, where the one that it names cannot be reached from here")
+	cmd.Flags().StringVar(&token, "api-token", "", "bearer `TOKEN` of the APIs")
+	return cmd
+}

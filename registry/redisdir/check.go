@@ -1,0 +1,172 @@
+package redisdir
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/limpet-gateway/limpet/registry"
+)
+
+// Disagreement is one difference between the directory and a node's table
+// that was there each time the checker looked.
+type Disagreement struct {
+	Kind  string // one of the Kind constants
+	Node  string // id, or empty where nobody knows the incarnation
+	Name  string // principal or group
+	Group bool
+	Says  string // what each side says
+}
+
+// What can be wrong.
+const (
+	KindMissing = "missing" // in the table of a live node, not in the directory
+	KindStale   = "stale"   // in the directory for a live node, not in its table
+	KindDead    = "dead"    // of a dead node, not cleared up yet
+	KindUnknown = "unknown" // of an incarnation that nobody knows
+	KindCount   = "count"   // a group with another number of members
+)
+
+func (d Disagreement) String() string {
+	what := "principal"
+	if d.Group {
+		what = "group"
+	}
+	return fmt.Sprintf("%s: %s %q on node %q: %s", d.Kind, what, d.Name, d.Node, d.Says)
+}
+
+// Check compares the directory with the tables of the live nodes, by node id.
+// Sessions come and go while it reads, so it looks up to rounds times, apart
+// by the given pause, and returns what was wrong every time. A live node
+// without a table in tables is an error: what it holds cannot be judged.
+func Check(ctx context.Context, r *Reader, tables map[string]NodeTable, rounds int, apart time.Duration) ([]Disagreement, error) {
+	var wrong map[Disagreement]bool
+	for round := range max(rounds, 1) {
+		if round > 0 {
+			if err := pause(ctx, apart); err != nil {
+				return nil, err
+			}
+		}
+		now, err := checkOnce(ctx, r, tables)
+		if err != nil {
+			return nil, err
+		}
+		if wrong == nil {
+			wrong = now
+		} else {
+			for d := range wrong {
+				if !now[d] {
+					delete(wrong, d)
+				}
+			}
+		}
+		if len(wrong) == 0 {
+			return nil, nil
+		}
+	}
+	list := make([]Disagreement, 0, len(wrong))
+	for d := range wrong {
+		list = append(list, d)
+	}
+	slices.SortFunc(list, func(a, b Disagreement) int {
+		return cmp.Or(cmp.Compare(a.Node, b.Node), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Name, b.Name), cmp.Compare(a.Says, b.Says))
+	})
+	return list, nil
+}
+
+type heldSession struct {
+	node      string
+	principal string
+	session   registry.Session
+}
+
+type heldGroup struct{ node, group string }
+
+func checkOnce(ctx context.Context, r *Reader, tables map[string]NodeTable) (map[Disagreement]bool, error) {
+	nodes, err := r.Nodes(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wrong := map[Disagreement]bool{}
+	sessions, members := map[heldSession]bool{}, map[heldGroup]int{}
+	for _, n := range nodes {
+		if !n.Alive {
+			continue
+		}
+		table, ok := tables[n.ID]
+		if !ok {
+			return nil, fmt.Errorf("node %s is alive, but its table cannot be read", n.ID)
+		}
+		if err := table.Walk(ctx, func(principal string, s registry.Session) {
+			sessions[heldSession{n.ID, principal, s}] = true
+		}); err != nil {
+			return nil, fmt.Errorf("table of node %s: %w", n.ID, err)
+		}
+		if err := table.WalkGroups(ctx, func(group string, n2 int) { members[heldGroup{n.ID, group}] = n2 }); err != nil {
+			return nil, fmt.Errorf("table of node %s: %w", n.ID, err)
+		}
+	}
+	if err := r.Walk(ctx, func(principal string, l Location) {
+		says := fmt.Sprintf("directory has session %v, epoch %d", l.Session.ID, l.Session.Epoch)
+		held := heldSession{l.Node.ID, principal, l.Session}
+		switch {
+		case l.Node.ID == "":
+			wrong[Disagreement{Kind: KindUnknown, Name: principal, Says: says}] = true
+		case !l.Node.Alive:
+			wrong[Disagreement{Kind: KindDead, Node: l.Node.ID, Name: principal, Says: says}] = true
+		case sessions[held]:
+			delete(sessions, held)
+		default:
+			wrong[Disagreement{Kind: KindStale, Node: l.Node.ID, Name: principal, Says: says + ", the table does not"}] = true
+		}
+	}); err != nil {
+		return nil, err
+	}
+	for s := range sessions {
+		wrong[Disagreement{Kind: KindMissing, Node: s.node, Name: s.principal,
+			Says: fmt.Sprintf("table has session %v, epoch %d, the directory does not", s.session.ID, s.session.Epoch)}] = true
+	}
+	if err := r.WalkGroups(ctx, func(group string, p Presence) {
+		held := heldGroup{p.Node.ID, group}
+		says := fmt.Sprintf("directory has %d members, the table %d", p.Members, members[held])
+		switch {
+		case p.Node.ID == "":
+			wrong[Disagreement{Kind: KindUnknown, Name: group, Group: true, Says: says}] = true
+		case !p.Node.Alive:
+			wrong[Disagreement{Kind: KindDead, Node: p.Node.ID, Name: group, Group: true, Says: says}] = true
+		case members[held] != p.Members:
+			wrong[Disagreement{Kind: KindCount, Node: p.Node.ID, Name: group, Group: true, Says: says}] = true
+		}
+		delete(members, held)
+	}); err != nil {
+		return nil, err
+	}
+	for g, n := range members {
+		wrong[Disagreement{Kind: KindMissing, Node: g.node, Name: g.group, Group: true,
+			Says: fmt.Sprintf("table has %d members, the directory none", n)}] = true
+	}
+	return wrong, nil
+}
+
+// LocalTable is a table in this process.
+type LocalTable struct{ *registry.Table }
+
+// Walk implements NodeTable.
+func (t LocalTable) Walk(ctx context.Context, visit func(string, registry.Session)) error {
+	t.Table.Walk(func(e registry.Entry) bool {
+		visit(string(e.Principal), e.Session)
+		return ctx.Err() == nil
+	})
+	return ctx.Err()
+}
+
+// WalkGroups implements NodeTable.
+func (t LocalTable) WalkGroups(ctx context.Context, visit func(string, int)) error {
+	t.Table.WalkGroups(func(name []byte, members int) bool {
+		visit(string(name), members)
+		return ctx.Err() == nil
+	})
+	return ctx.Err()
+}

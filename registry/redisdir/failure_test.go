@@ -1,0 +1,219 @@
+package redisdir
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/registry/redisdir/redistest"
+)
+
+// churn opens and ends sessions on a node until stop is called, and returns
+// how many times it did and the longest that one step took.
+func churn(n *testNode, principals int) (stop func() (steps int, slowest time.Duration)) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var steps int
+	var slowest time.Duration
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		var live []session.ID
+		for ctx.Err() == nil {
+			began := time.Now()
+			live = append(live, n.open(fmt.Sprintf("user-%d", rand.IntN(principals)), fmt.Sprintf("room-%d", rand.IntN(20))))
+			if len(live) > 300 {
+				i := rand.IntN(len(live))
+				n.end(live[i])
+				live[i] = live[len(live)-1]
+				live = live[:len(live)-1]
+			}
+			slowest = max(slowest, time.Since(began))
+			if steps++; steps%10 == 0 {
+				time.Sleep(time.Millisecond)
+			}
+		}
+	})
+	return func() (int, time.Duration) {
+		cancel()
+		wg.Wait()
+		return steps, slowest
+	}
+}
+
+// outage makes Redis fail and come back while two nodes churn, and expects
+// them to go over to their own tables, not to wait, and to agree afterwards.
+func outage(t *testing.T, nodesURL, checkURL string, fail, mend func()) {
+	a, b := joinedNode(t, quick(nodesURL, "a"), 1), joinedNode(t, quick(nodesURL, "b"), 1)
+	stayed := a.open("stays")
+	stopA, stopB := churn(a, 2000), churn(b, 2000)
+	time.Sleep(200 * time.Millisecond)
+	fail()
+	a.await(Degraded)
+	b.await(Degraded)
+
+	began := time.Now()
+	err := a.dir.Lookup(t.Context(), []string{"stays"}, func(int, Location) { t.Error("found something without Redis") })
+	if took := time.Since(began); !errors.Is(err, ErrDegraded) || took > 50*time.Millisecond {
+		t.Errorf("lookup without Redis: %v after %v, want ErrDegraded at once", err, took)
+	}
+	if got := a.table.AppendSessions(nil, []byte("stays")); len(got) != 1 || got[0] != stayed {
+		t.Errorf("the own table has %v, want %v", got, stayed)
+	}
+	// A second phase, all of it without Redis, shows that nothing waits for it.
+	stopA()
+	stopA = churn(a, 2000)
+	time.Sleep(500 * time.Millisecond)
+	steps, slowest := stopA()
+	if steps < 500 || slowest > a.dir.config.CallTimeout {
+		t.Errorf("without Redis: %d sessions opened in 0.5 s, slowest step %v", steps, slowest)
+	}
+	mend()
+	stopB()
+	agree(t, checkURL, a, b)
+	for _, n := range []*testNode{a, b} {
+		if got := n.log.count("Redis is failing"); got != 1 {
+			t.Errorf("node %s logged the outage %d times, want once", n.id, got)
+		}
+		if s := n.dir.Stats(); s.QueuePeak > s.QueueMax {
+			t.Errorf("queue of %s reached %d, bound %d", n.id, s.QueuePeak, s.QueueMax)
+		}
+	}
+}
+
+func TestRedisIsKilledAndComesBackEmpty(t *testing.T) {
+	s := redistest.Start(t)
+	outage(t, s.URL(), s.URL(), s.Kill, s.Restart)
+}
+
+func TestRedisIsFrozen(t *testing.T) {
+	s := redistest.Start(t)
+	outage(t, s.URL(), s.URL(), s.Freeze, s.Thaw)
+}
+
+func TestRedisIsSlow(t *testing.T) {
+	s := redistest.Start(t)
+	p := redistest.StartProxy(t, s)
+	outage(t, p.URL(), s.URL(), func() { p.Delay(time.Second) }, func() { p.Delay(0) })
+}
+
+// TestRedisRestartsEmptyAtOnce gives the nodes no time to notice an outage.
+func TestRedisRestartsEmptyAtOnce(t *testing.T) {
+	s := redistest.Start(t)
+	a, b := joinedNode(t, quick(s.URL(), "a"), 1), joinedNode(t, quick(s.URL(), "b"), 1)
+	for i := range 2000 {
+		a.open(fmt.Sprintf("a-%d", i), "all")
+		b.open(fmt.Sprintf("b-%d", i), "all")
+	}
+	agree(t, s.URL(), a, b)
+	s.Kill()
+	s.Restart()
+	eventually(t, 10*time.Second, func() string {
+		if a.dir.Stats().Resyncs == 0 || b.dir.Stats().Resyncs == 0 {
+			return "no resync"
+		}
+		return ""
+	})
+	agree(t, s.URL(), a, b)
+}
+
+// TestConnectionsAreCut loses answers of writes that may have been executed.
+func TestConnectionsAreCut(t *testing.T) {
+	s := redistest.Start(t)
+	p := redistest.StartProxy(t, s)
+	a, b := joinedNode(t, quick(p.URL(), "a"), 1), joinedNode(t, quick(p.URL(), "b"), 1)
+	stopA, stopB := churn(a, 500), churn(b, 500)
+	for range 10 {
+		time.Sleep(100 * time.Millisecond)
+		p.Cut()
+	}
+	stopA()
+	stopB()
+	agree(t, s.URL(), a, b)
+}
+
+func TestStartsWithoutRedis(t *testing.T) {
+	s := redistest.Start(t)
+	s.Kill()
+	a := startNode(t, quick(s.URL(), "a"), 1)
+	for i := range 100 {
+		a.open(fmt.Sprintf("user-%d", i))
+	}
+	time.Sleep(300 * time.Millisecond)
+	if got := a.dir.State(); got != Starting {
+		t.Fatalf("state %s, want starting", got)
+	}
+	s.Restart()
+	agree(t, s.URL(), a)
+}
+
+// TestSentinelFailover loses the master without any chance to hand over.
+func TestSentinelFailover(t *testing.T) {
+	s := redistest.StartSentinel(t)
+	a, b := joinedNode(t, quick(s.URL(), "a"), 1), joinedNode(t, quick(s.URL(), "b"), 1)
+	stopA, stopB := churn(a, 2000), churn(b, 2000)
+	time.Sleep(300 * time.Millisecond)
+	s.Master.Kill()
+	s.AwaitFailover()
+	time.Sleep(500 * time.Millisecond)
+	stopA()
+	stopB()
+	agree(t, s.URL(), a, b)
+	if s.Replica.Must("DBSIZE") == "0" {
+		t.Error("the new master is empty")
+	}
+}
+
+// TestSentinelFailoverLosesWrites promotes a replica that had been cut off:
+// binds and unbinds that Redis had acknowledged are gone, and no call fails
+// long enough to show it.
+func TestSentinelFailoverLosesWrites(t *testing.T) {
+	s := redistest.StartSentinel(t)
+	a := joinedNode(t, quick(s.URL(), "a"), 1)
+	early := a.open("early")
+	agree(t, s.URL(), a)
+	s.Replica.Freeze()
+	a.open("late")
+	a.end(early)
+	a.settled()
+	s.Master.Kill()
+	s.Replica.Thaw()
+	s.AwaitFailover()
+	agree(t, s.URL(), a)
+}
+
+func TestClusterFailover(t *testing.T) {
+	c := redistest.StartCluster(t)
+	a, b := joinedNode(t, quick(c.URL(), "a"), 1), joinedNode(t, quick(c.URL(), "b"), 1)
+	if !a.dir.store.clustered() {
+		t.Fatal("the client does not see a cluster")
+	}
+	stopA, stopB := churn(a, 2000), churn(b, 2000)
+	time.Sleep(300 * time.Millisecond)
+	// The master of the leases is the one whose loss hurts most.
+	i := c.MasterOf(c.SlotOf(keyIncarnations))
+	c.Masters[i].Kill()
+	c.AwaitFailover(i)
+	time.Sleep(500 * time.Millisecond)
+	stopA()
+	stopB()
+	agree(t, c.Replicas[i].URL()+"?addr="+c.Masters[(i+1)%3].Addr, a, b)
+}
+
+func TestClusterSlotsMove(t *testing.T) {
+	c := redistest.StartCluster(t)
+	a, b := joinedNode(t, quick(c.URL(), "a"), 1), joinedNode(t, quick(c.URL(), "b"), 1)
+	stopA, stopB := churn(a, 2000), churn(b, 2000)
+	time.Sleep(200 * time.Millisecond)
+	for _, key := range []string{"lp:{b:3}", "lp:{b:77}", "lp:{g:1}", keyIncarnations, keyLease("a")} {
+		slot := c.SlotOf(key)
+		from := c.MasterOf(slot)
+		c.MoveSlot(slot, c.Masters[from], c.Masters[(from+1)%3], func() { time.Sleep(100 * time.Millisecond) })
+	}
+	stopA()
+	stopB()
+	agree(t, c.URL(), a, b)
+}
