@@ -72,7 +72,7 @@ func expect(t *testing.T, c *websocket.Conn, kind int, want string) {
 	t.Helper()
 	got, data, err := c.ReadMessage()
 	if err != nil || got != kind || string(data) != want {
-		t.Fatalf("got %d %q (%v), want %d %q", got, data, err, kind, want)
+		t.Fatalf("got opcode %d with %d bytes %.40q (%v), want %d with %d bytes %.40q", got, len(data), data, err, kind, len(want), want)
 	}
 }
 
@@ -110,7 +110,7 @@ func TestServers(t *testing.T) {
 			first := dial(t, addr)
 			// Echo, with the opcode kept.
 			for _, size := range []int{0, 1, 125, 126, 5000, 60_000} {
-				payload := string(make([]byte, size))
+				payload := strings.Repeat("x", size)
 				if err := first.WriteMessage(websocket.BinaryMessage, []byte(payload)); err != nil {
 					t.Fatal(err)
 				}

@@ -125,14 +125,14 @@ func (s *server) upgrade(c gnet.Conn) gnet.Action {
 // frame appends the answer to one frame; false ends the connection.
 func (s *server) frame(l *loop, h ws.Header, payload []byte) bool {
 	switch h.OpCode {
-	case ws.OpText, ws.OpBinary:
+	case ws.OpText, ws.OpBinary, ws.OpContinuation: // a fragment is echoed as one
 		if rest, all := bytes.CutPrefix(payload, broadcastPrefix); all {
 			s.broadcast(h.OpCode, rest)
 			return true
 		}
-		l.out = appendFrame(l.out, h.OpCode, payload)
+		l.out = appendFrame(l.out, h.Fin, h.OpCode, payload)
 	case ws.OpPing:
-		l.out = appendFrame(l.out, ws.OpPong, payload)
+		l.out = appendFrame(l.out, true, ws.OpPong, payload)
 	case ws.OpClose:
 		return false
 	}
@@ -141,7 +141,7 @@ func (s *server) frame(l *loop, h ws.Header, payload []byte) bool {
 
 // broadcast has every loop write the frame to each of its connections.
 func (s *server) broadcast(op ws.OpCode, payload []byte) {
-	frame := appendFrame(nil, op, payload)
+	frame := appendFrame(nil, true, op, payload)
 	s.loops.Range(func(_, v any) bool {
 		l := v.(*loop)
 		l.gl.Execute(context.Background(), gnet.RunnableFunc(func(context.Context) error {
@@ -154,9 +154,9 @@ func (s *server) broadcast(op ws.OpCode, payload []byte) {
 	})
 }
 
-func appendFrame(dst []byte, op ws.OpCode, payload []byte) []byte {
+func appendFrame(dst []byte, fin bool, op ws.OpCode, payload []byte) []byte {
 	b := bytes.NewBuffer(dst)
-	ws.WriteHeader(b, ws.Header{Fin: true, OpCode: op, Length: int64(len(payload))})
+	ws.WriteHeader(b, ws.Header{Fin: fin, OpCode: op, Length: int64(len(payload))})
 	b.Write(payload)
 	return b.Bytes()
 }
