@@ -8,6 +8,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bench/load"
 	"github.com/limpet-gateway/limpet/bench/report"
+	"github.com/limpet-gateway/limpet/bench/target"
 )
 
 // idle opens connections step by step and reads the memory at each.
@@ -55,8 +56,32 @@ func idle(ctx context.Context, t *trial) error {
 			return errFaults
 		}
 	}
+	if err := t.fullCollection(ctx); err != nil {
+		return err
+	}
 	t.figure(report.Figure{Name: "connect_rate", Label: "opened per second", Unit: "/s", Better: report.Neutral,
 		Value: float64(t.fleet.Stats().Open) / took.Seconds()})
+	return nil
+}
+
+// fullCollection measures what one collection of all memory takes, where the
+// server can be asked for it. It comes after every reading of memory.
+func (t *trial) fullCollection(ctx context.Context) error {
+	before, err := t.proc.CPU(t.server.PID)
+	if err != nil {
+		return err
+	}
+	switch err := t.server.Collect(ctx); {
+	case errors.Is(err, target.ErrNoCollect):
+		return nil
+	case err != nil:
+		return err
+	}
+	after, err := t.proc.CPU(t.server.PID)
+	if err != nil {
+		return err
+	}
+	t.figure(report.Figure{Name: "gc_cpu", Label: "CPU of a full collection", Unit: "s", Value: (after - before).Seconds()})
 	return nil
 }
 

@@ -98,15 +98,6 @@ func TestAppendMaskedIsWhatOthersRead(t *testing.T) {
 	}
 }
 
-// readFrame reads a frame of a size that the test itself chose.
-func readFrame(r io.Reader) (f ws.Frame, err error) {
-	if f.Header, err = ws.ReadHeader(r); err == nil {
-		f.Payload = make([]byte, f.Header.Length)
-		_, err = io.ReadFull(r, f.Payload)
-	}
-	return f, err
-}
-
 func TestStamp(t *testing.T) {
 	s := Stamp{Seq: 4095<<36 | 123456, Time: 1<<62 + 7}
 	text, err := s.AppendText(nil)

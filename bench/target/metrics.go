@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -29,6 +30,7 @@ type Metrics struct {
 
 const (
 	metricsTimeout = 5 * time.Second
+	collectTimeout = time.Minute
 	maxMetrics     = 16 << 20 // bytes of an answer
 )
 
@@ -62,6 +64,34 @@ func (s *Server) ReadMetrics(ctx context.Context) (*Metrics, error) {
 	}
 	m.readPrometheus(body)
 	return m, nil
+}
+
+// ErrNoCollect is returned by Collect for a server that cannot be asked.
+var ErrNoCollect = errors.New("the server offers no way to start a collection")
+
+// Collect has limpet run a full garbage collection, through the profile of
+// the heap that its API offers, and returns when it is done.
+func (s *Server) Collect(ctx context.Context) error {
+	if s.API == "" {
+		return ErrNoCollect
+	}
+	ctx, cancel := context.WithTimeout(ctx, collectTimeout)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.API+"/debug/pprof/heap?gc=1", nil)
+	if err != nil {
+		return fmt.Errorf("collect: %w", err)
+	}
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return fmt.Errorf("collect: %w", err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("%w: %s", ErrNoCollect, resp.Status)
+	}
+	_, err = io.Copy(io.Discard, io.LimitReader(resp.Body, maxMetrics))
+	return err
 }
 
 // readExpvar reads /debug/vars.
