@@ -126,6 +126,7 @@ func (l *loop) cut(c *conn, reason session.CloseReason) {
 // only place where a connection is given up.
 func (l *loop) closed(c *conn, err error) {
 	l.wheel.remove(c)
+	l.endUndecided(c)
 	l.endUnfinished(c)
 	if n := l.outbox.drop(c); n > 0 {
 		l.count.offline.Add(uint64(n))

@@ -59,11 +59,13 @@ type Config struct {
 	CloseTimeout     time.Duration // for the peer to answer a close frame; 5 s
 	LingerTimeout    time.Duration // for a refused peer to read the answer; 2 s
 	RetryAfter       time.Duration // hint sent with 503; 5 s
+	DecisionTimeout  time.Duration // for Engine.Decide after an Opening was put off; 5 s
 
 	OutboundLimit int // unsent bytes a session may have before it is a slow consumer; 256 KiB
 	MailboxItems  int // entries waiting for one loop; 65,536
 	MailboxBytes  int // payload bytes waiting for one loop; 16 MiB
 	ControlRate   int // control frames a session may send per second; 100
+	MaxUndecided  int // connections that may wait for Engine.Decide; 4,096
 
 	Log *slog.Logger // nil discards
 }
@@ -77,6 +79,7 @@ const (
 	readBuffer   = 64 << 10 // one per loop, shared by its connections
 	flushBatch   = 512      // sockets written to before a loop looks at its inbound events again
 	scratchLimit = 64 << 10 // bytes gathered for one write
+	earlyLimit   = 4 << 10  // bytes that an undecided connection may have sent after its request
 )
 
 func (c *Config) setDefaults() {
@@ -97,10 +100,12 @@ func (c *Config) setDefaults() {
 	def(&c.CloseTimeout, 5*time.Second)
 	def(&c.LingerTimeout, 2*time.Second)
 	def(&c.RetryAfter, 5*time.Second)
+	def(&c.DecisionTimeout, 5*time.Second)
 	num(&c.OutboundLimit, 256<<10)
 	num(&c.MailboxItems, 65536)
 	num(&c.MailboxBytes, 16<<20)
 	num(&c.ControlRate, 100)
+	num(&c.MaxUndecided, 4096)
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
@@ -133,6 +138,7 @@ func (c *Config) Validate() error {
 		{"close timeout", c.CloseTimeout},
 		{"linger timeout", c.LingerTimeout},
 		{"retry after", c.RetryAfter},
+		{"decision timeout", c.DecisionTimeout},
 	} {
 		if d.v < 0 || d.v > 24*time.Hour || (d.v > 0 && d.v < tick) {
 			fault("%s %v: want 0 for the default, or %v to 24h", d.name, d.v, tick)
@@ -146,6 +152,7 @@ func (c *Config) Validate() error {
 		{"mailbox items", c.MailboxItems},
 		{"mailbox bytes", c.MailboxBytes},
 		{"control rate", c.ControlRate},
+		{"max undecided", c.MaxUndecided},
 	} {
 		if n.v < 0 {
 			fault("%s %d: want 0 for the default, or more", n.name, n.v)

@@ -54,11 +54,12 @@ type Engine struct {
 	gnet gnet.Engine
 
 	// Atomic.
-	loops    atomic.Pointer[[]*loop] // copied to add; at most plan.loops
-	conns    atomic.Int64            // connections that hold a place below the limit
-	begun    atomic.Bool             // Start was called
-	draining atomic.Bool
-	stopping atomic.Bool
+	loops     atomic.Pointer[[]*loop] // copied to add; at most plan.loops
+	conns     atomic.Int64            // connections that hold a place below the limit
+	undecided atomic.Int64            // connections that wait for Decide
+	begun     atomic.Bool             // Start was called
+	draining  atomic.Bool
+	stopping  atomic.Bool
 
 	shared chan sharedClose // descriptors to close in the shared table
 }
@@ -331,6 +332,28 @@ func (e *Engine) CloseSession(id session.ID, reason session.CloseReason) error {
 		return err
 	}
 	return l.mailbox.put(mail{kind: mailClose, slot: id.Slot, gen: id.Generation, reason: reason})
+}
+
+// Decide brings the verdict over an Opening that was put off: Handler.Open is
+// called with it. It fails with ErrOffline for an id that cannot be one of this
+// engine's, and with ErrClosed. A connection that has gone meanwhile, or was
+// decided before, does not notice.
+func (e *Engine) Decide(id session.ID, verdict any) error {
+	l, err := e.loopFor(id)
+	if err != nil {
+		return err
+	}
+	return l.mailbox.put(mail{kind: mailDecide, slot: id.Slot, gen: id.Generation, verdict: verdict})
+}
+
+// Extend moves the time at which a session ends; the zero time is never. It
+// fails like Send.
+func (e *Engine) Extend(id session.ID, expires time.Time) error {
+	l, err := e.loopFor(id)
+	if err != nil {
+		return err
+	}
+	return l.mailbox.put(mail{kind: mailExtend, slot: id.Slot, gen: id.Generation, due: e.tickOf(expires)})
 }
 
 func (e *Engine) loopFor(id session.ID) (*loop, error) {

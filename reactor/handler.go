@@ -15,6 +15,11 @@ type Handler interface {
 	// Open decides who the peer is. A refusal is sent as the answer to the
 	// upgrade request, and no session begins. Otherwise Message may follow,
 	// and Close follows exactly once.
+	//
+	// Where the decision takes its time, Open sets Opening.Later and has
+	// somebody call Engine.Decide. Open is then called once more, on the same
+	// loop, with Opening.Verdict set. If the peer goes first, or the time is
+	// over, it is not, and nothing has begun that Close would end.
 	Open(o *Opening) *wsproto.Refusal
 
 	// Message brings one assembled message. The payload is borrowed until
@@ -30,10 +35,13 @@ type Opening struct {
 	Request *wsproto.Request // borrowed until Open returns
 	Remote  net.Addr         // the peer's address
 	ID      session.ID       // what the session will be called
+	Verdict any              // what Engine.Decide was given; nil at the first call
 
 	// The handler's answers.
+	Later    bool             // the decision comes through Engine.Decide; only at the first call
 	Ref      uint32           // returned by Session.Ref
 	Priority session.Priority // of the session
+	Expires  time.Time        // when the session is closed with Unauthorized; zero for never
 }
 
 // Session is a handle on an open session for code that runs on its loop,

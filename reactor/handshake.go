@@ -59,6 +59,7 @@ func (l *loop) admit(c *conn) bool {
 // answer with it.
 func (l *loop) refuse(c *conn, answer []byte) {
 	l.replies = l.replies[:0]
+	l.endUndecided(c)
 	l.endUnfinished(c)
 	if l.write(c, answer) {
 		l.linger(c, session.PeerGone)
@@ -94,22 +95,43 @@ func (l *loop) handshake(c *conn, socket gnet.Conn, buf []byte) gnet.Action {
 	end, refusal := up.RequestEnd(buf)
 	if refusal == nil && end == 0 {
 		if u == nil {
-			u = l.unfinished.begin(c, l.wheel.now)
-			u.request = append([]byte(nil), buf...)
-			l.count.unfinished.Add(int64(len(buf)))
+			l.keepRequest(c, buf)
 		}
 		return gnet.None
 	}
-	if refusal == nil {
-		refusal = l.upgrade(c, socket, buf[:end])
-	}
 	if refusal != nil {
-		l.count.refusedHTTP.Add(1)
-		l.refuse(c, refusal.AppendResponse(nil))
+		l.refuseRequest(c, refusal)
+		return gnet.None
+	}
+	return l.answer(c, socket, buf, end, nil)
+}
+
+// keepRequest copies what has come of c's request beside the slab.
+func (l *loop) keepRequest(c *conn, buf []byte) {
+	u := l.unfinished.begin(c, l.wheel.now)
+	u.request = append([]byte(nil), buf...)
+	l.count.unfinished.Add(int64(len(buf)))
+}
+
+func (l *loop) refuseRequest(c *conn, refusal *wsproto.Refusal) {
+	l.count.refusedHTTP.Add(1)
+	l.refuse(c, refusal.AppendResponse(nil))
+}
+
+// answer deals with a complete request, the first end bytes of buf. verdict is
+// nil until the handler's decision, if it put that off, has come.
+func (l *loop) answer(c *conn, socket gnet.Conn, buf []byte, end int, verdict any) gnet.Action {
+	later, refusal := l.upgrade(c, socket, buf[:end], verdict)
+	switch {
+	case refusal != nil:
+		l.refuseRequest(c, refusal)
+		return gnet.None
+	case later:
+		l.waitForDecision(c, buf, end)
 		return gnet.None
 	}
 	rest := buf[end:] // frames that came with the request
-	if u != nil {
+	if u := l.unfinished.of(c); u != nil {
 		l.count.unfinished.Add(int64(-len(u.request)))
 		l.unfinished.end(c) // rest keeps the bytes alive
 	}
@@ -119,16 +141,20 @@ func (l *loop) handshake(c *conn, socket gnet.Conn, buf []byte) gnet.Action {
 	return gnet.None
 }
 
-// upgrade makes c a session.
-func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte) *wsproto.Refusal {
+// upgrade makes c a session, unless the handler decides later.
+func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte, verdict any) (later bool, _ *wsproto.Refusal) {
 	e := l.engine
 	r := &l.request
 	if refusal := e.cfg.Upgrader.Parse(head, r); refusal != nil {
-		return refusal
+		return false, refusal
 	}
-	o := Opening{Request: r, Remote: socket.RemoteAddr(), ID: l.id(c)}
-	if refusal := e.handler.Open(&o); refusal != nil {
-		return refusal
+	if verdict == nil && int(e.undecided.Load()) >= e.cfg.MaxUndecided {
+		return false, l.tooManyUndecided()
+	}
+	o := Opening{Request: r, Remote: socket.RemoteAddr(), ID: l.id(c), Verdict: verdict}
+	refusal := e.handler.Open(&o)
+	if refusal != nil || o.Later && verdict == nil {
+		return o.Later, refusal
 	}
 	var hs wsproto.Handshake
 	l.replies, hs = e.cfg.Upgrader.Accept(l.replies, r)
@@ -145,8 +171,11 @@ func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte) *wsproto.Refusal 
 	heartbeat := ticks(e.cfg.Heartbeat)
 	c.seen = l.wheel.now - uint32(l.rng.IntN(int(heartbeat/2)+1))
 	l.wheel.schedule(c, c.seen+heartbeat)
+	if !o.Expires.IsZero() {
+		l.expireAt(c, e.tickOf(o.Expires))
+	}
 	if e.draining.Load() {
 		l.closeWith(c, session.Draining, "")
 	}
-	return nil
+	return false, nil
 }

@@ -155,6 +155,8 @@ func (l *loop) receive(c *conn, socket gnet.Conn) gnet.Action {
 	switch c.state {
 	case handshaking:
 		action = l.handshake(c, socket, buf)
+	case undecided:
+		l.early(c, buf)
 	case open, closing:
 		action = l.decode(c, buf)
 	}
@@ -256,11 +258,19 @@ func (l *loop) look(c *conn) {
 	case handshaking:
 		l.cut(c, session.HandshakeTimeout)
 		return
+	case undecided:
+		l.undecidedTooLong(c)
+		return
 	case closing:
 		l.cut(c, c.reason)
 		return
 	case lingering:
 		l.cut(c, c.reason)
+		return
+	}
+	expiry := l.slab.expiry(c)
+	if expiry != 0 && int32(now-expiry) >= 0 {
+		l.closeWith(c, session.Unauthorized, "")
 		return
 	}
 	heartbeat, grace := ticks(cfg.Heartbeat), ticks(cfg.HeartbeatGrace)
@@ -290,6 +300,9 @@ func (l *loop) look(c *conn) {
 			return
 		}
 		next += grace
+	}
+	if expiry != 0 && int32(next-expiry) > 0 {
+		next = expiry
 	}
 	l.wheel.schedule(c, next)
 }

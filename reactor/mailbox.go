@@ -16,6 +16,8 @@ const (
 	mailBroadcast                 // to every session
 	mailClose                     // the session in slot and gen, for reason
 	mailDrain                     // every session, within window
+	mailDecide                    // verdict over the connection in slot and gen
+	mailExtend                    // the session in slot and gen, to expire at tick due
 )
 
 // mail is one piece of work for a loop. Fan-out is one mail per loop, never
@@ -25,10 +27,12 @@ type mail struct {
 	reason  session.CloseReason
 	slot    uint32
 	gen     uint32
+	due     uint32
 	frame   *frame
 	ids     []session.ID
 	window  time.Duration
 	receipt *Receipt
+	verdict any
 }
 
 // mailbox is the only way into a loop from outside. It is bounded in entries
@@ -50,8 +54,9 @@ type mailbox struct {
 func (b *mailbox) put(m mail) error {
 	size := m.frame.size()
 	b.mu.Lock()
-	// One mail always fits into an empty box, however large.
-	if len(b.items) >= b.maxItems || (b.bytes+size > b.maxBytes && len(b.items) > 0) {
+	// One mail always fits into an empty box, however large. A verdict always
+	// fits: there are no more of them than connections that wait for one.
+	if m.kind != mailDecide && (len(b.items) >= b.maxItems || (b.bytes+size > b.maxBytes && len(b.items) > 0)) {
 		b.full++
 		b.mu.Unlock()
 		return ErrFull

@@ -23,6 +23,7 @@ type state uint8
 const (
 	free        state = iota
 	handshaking       // waiting for a complete upgrade request
+	undecided         // the handler has put its decision off
 	open              // a session
 	closing           // we sent a close frame and wait for the peer's
 	lingering         // everything is said; inbound bytes are discarded until the peer closes
@@ -76,6 +77,10 @@ const chunkSize = 256
 type chunk struct {
 	conns   *[chunkSize]conn
 	sockets *[chunkSize]gnet.Conn
+	// expiry holds the tick at which a session ends, 0 for never. It comes
+	// into being with the chunk's first session that has one, so sessions
+	// without pay nothing, the others 4 bytes.
+	expiry *[chunkSize]uint32
 }
 
 // slab holds a loop's connections. Chunks never move, so a *conn stays valid
@@ -85,6 +90,8 @@ type slab struct {
 	chunks []chunk
 	free   uint32 // head of the free list, by index
 	used   int
+
+	expiries int // chunks with an expiry
 }
 
 func newSlab(loop int) slab { return slab{base: uint32(loop) << indexBits, free: noSlot} }
@@ -113,7 +120,7 @@ func (s *slab) grow() bool {
 	if first >= maxPerLoop {
 		return false
 	}
-	ch := chunk{new([chunkSize]conn), new([chunkSize]gnet.Conn)}
+	ch := chunk{conns: new([chunkSize]conn), sockets: new([chunkSize]gnet.Conn)}
 	for i := range ch.conns {
 		ch.conns[i].next = first + uint32(i) + 1
 	}
@@ -127,7 +134,11 @@ func (s *slab) grow() bool {
 // the touched part of the slab small.
 func (s *slab) put(c *conn) {
 	index := c.slot & indexMask
-	s.chunks[index/chunkSize].sockets[index%chunkSize] = nil
+	ch := &s.chunks[index/chunkSize]
+	ch.sockets[index%chunkSize] = nil
+	if ch.expiry != nil {
+		ch.expiry[index%chunkSize] = 0
+	}
 	c.state, c.flags = free, 0
 	c.next = s.free
 	s.free = index
@@ -141,6 +152,29 @@ func (s *slab) bySlot(slot uint32) *conn { return s.at(slot & indexMask) }
 func (s *slab) socket(c *conn) gnet.Conn {
 	index := c.slot & indexMask
 	return s.chunks[index/chunkSize].sockets[index%chunkSize]
+}
+
+// expiry is the tick at which c ends, 0 for never.
+func (s *slab) expiry(c *conn) uint32 {
+	index := c.slot & indexMask
+	if all := s.chunks[index/chunkSize].expiry; all != nil {
+		return all[index%chunkSize]
+	}
+	return 0
+}
+
+// setExpiry makes c end at a tick, or never for 0.
+func (s *slab) setExpiry(c *conn, due uint32) {
+	index := c.slot & indexMask
+	ch := &s.chunks[index/chunkSize]
+	if ch.expiry == nil {
+		if due == 0 {
+			return
+		}
+		ch.expiry = new([chunkSize]uint32)
+		s.expiries++
+	}
+	ch.expiry[index%chunkSize] = due
 }
 
 // find returns the connection that slot and gen name, or nil when it has gone.

@@ -28,6 +28,7 @@ type counters struct {
 	offline      atomic.Uint64
 	droppedLow   atomic.Uint64
 	socketErrors atomic.Uint64
+	undecided    atomic.Uint64        // refused because too many, or too long
 	closed       [32]atomic.Uint64    // by session.CloseReason
 	conns        atomic.Int64         // now, of any state
 	states       [states]atomic.Int64 // now, by state; that of free says nothing
@@ -49,6 +50,7 @@ func (l *loop) enter(c *conn, s state) {
 // sessions and with what is unfinished, unsent or unread. On the loop.
 func (l *loop) stateBytes() int {
 	return len(l.slab.chunks)*int(chunkSize*(unsafe.Sizeof(conn{})+unsafe.Sizeof([1]any{}))) +
+		l.slab.expiries*int(unsafe.Sizeof([chunkSize]uint32{})) +
 		cap(l.outbox.nodes)*int(unsafe.Sizeof(waiting{})) + cap(l.outbox.dirty)*4 +
 		cap(l.unfinished.items)*int(unsafe.Sizeof(unfinished{})) +
 		cap(l.mails)*int(unsafe.Sizeof(mail{})) +
@@ -66,6 +68,7 @@ type Stats struct {
 	RefusedLimit uint64 // answered 503 because a limit was reached
 	RefusedDrain uint64 // answered 503 because the node drains
 	RefusedHTTP  uint64 // not a valid upgrade request, or refused by the handler
+	RefusedLate  uint64 // of RefusedHTTP: too many were undecided, or one for too long
 	Opened       uint64
 	MessagesIn   uint64
 	FramesIn     uint64 // control frames and fragments included
@@ -81,7 +84,8 @@ type Stats struct {
 	MailboxFull  uint64 // pushes for which a loop's mailbox had no room
 
 	// Connections now, by state. They sum up to Conns.
-	Handshaking, Open, Closing, Lingering int
+	// Undecided ones wait for Engine.Decide.
+	Handshaking, Undecided, Open, Closing, Lingering int
 
 	MailboxItems    int // now
 	MailboxBytes    int // now
@@ -104,6 +108,7 @@ func (e *Engine) Stats() Stats {
 		s.RefusedLimit += n.refusedLimit.Load()
 		s.RefusedDrain += n.refusedDrain.Load()
 		s.RefusedHTTP += n.refusedHTTP.Load()
+		s.RefusedLate += n.undecided.Load()
 		s.Opened += n.opened.Load()
 		s.MessagesIn += n.messagesIn.Load()
 		s.FramesIn += n.framesIn.Load()
@@ -117,6 +122,7 @@ func (e *Engine) Stats() Stats {
 		s.DroppedLow += n.droppedLow.Load()
 		s.SocketErrors += n.socketErrors.Load()
 		s.Handshaking += int(n.states[handshaking].Load())
+		s.Undecided += int(n.states[undecided].Load())
 		s.Open += int(n.states[open].Load())
 		s.Closing += int(n.states[closing].Load())
 		s.Lingering += int(n.states[lingering].Load())

@@ -56,7 +56,7 @@ func TestStatsOfAConversation(t *testing.T) {
 	if s.Closed[session.Kicked] != 1 || s.Closed[session.ProtocolError] != 1 || s.RefusedHTTP != 1 {
 		t.Errorf("closed %v, refused %d", s.Closed, s.RefusedHTTP)
 	}
-	if sum := s.Handshaking + s.Open + s.Closing + s.Lingering; sum != s.Conns {
+	if sum := s.Handshaking + s.Undecided + s.Open + s.Closing + s.Lingering; sum != s.Conns {
 		t.Errorf("%d connections, their states sum up to %d", s.Conns, sum)
 	}
 	if s.ControlsOut != 3 {

@@ -125,6 +125,14 @@ func (l *loop) deliver(m *mail) {
 		}
 	case mailDrain:
 		l.drain.begin(l, m.window)
+	case mailDecide:
+		if c := l.slab.find(m.slot, m.gen); c != nil && c.state == undecided {
+			l.decided(c, m.verdict)
+		}
+	case mailExtend:
+		if c := l.slab.find(m.slot, m.gen); c != nil && c.state == open {
+			l.expireAt(c, m.due)
+		}
 	}
 	l.count.offline.Add(uint64(out.Offline))
 	m.receipt.add(out)

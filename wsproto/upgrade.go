@@ -85,6 +85,9 @@ func (u *Upgrader) path() string {
 func (u *Upgrader) maxRequestBytes() int { return orDefault(u.MaxRequestBytes, DefaultMaxRequestBytes) }
 func (u *Upgrader) maxHeaders() int      { return orDefault(u.MaxHeaders, DefaultMaxHeaders) }
 
+// RequestLimit is the most bytes that a request head may have.
+func (u *Upgrader) RequestLimit() int { return u.maxRequestBytes() }
+
 // RequestEnd returns the length of the request head at the start of buf, its
 // empty line included, or 0 while it is not complete; bytes after it belong to
 // the frames. buf is all that has arrived so far. It refuses as early as it
