@@ -102,8 +102,12 @@ func TestLimiter(t *testing.T) {
 		t.Error("refusals are not counted")
 	}
 	var none *Limiter
-	if NewLimiter(RateLimits{}) != nil || !none.Allow(id, 1<<30, now) || none.Refused() != 0 {
-		t.Error("no limits allow everything")
+	if !none.Allow(id, 1<<30, now) || none.Refused() != 0 {
+		t.Error("no limiter limits something")
+	}
+	free := NewLimiter(RateLimits{})
+	if !free.Allow(id, 1<<30, now) || free.top[id.Slot>>24].Load() != nil {
+		t.Error("no limits limit something, or cost memory")
 	}
 	if n := testing.AllocsPerRun(100, func() { l.Allow(id, 1, now) }); n != 0 {
 		t.Errorf("Allow allocates %v times", n)

@@ -3,6 +3,8 @@ package bridge
 import (
 	"errors"
 	"fmt"
+	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,16 +40,35 @@ func (l RateLimits) Validate() error {
 // never freed. It uses the virtual scheduling form of the leaky bucket (GCRA,
 // ITU-T I.371): one time per limit, at which the bucket will be empty.
 type Limiter struct {
-	perMessage int64 // nanoseconds that one message takes of its rate
-	perByte    int64 // 1/1024 nanoseconds that a byte takes
-	burst      int64 // nanoseconds
-	start      time.Time
-	top        [topSize]atomic.Pointer[midTable]
-	refused    atomic.Uint64
+	burst   int64 // nanoseconds
+	start   time.Time
+	top     [topSize]atomic.Pointer[midTable]
+	refused atomic.Uint64
+	prices  atomic.Pointer[[]price] // 0 is that of the node; copied to add
+	mu      sync.Mutex              // held to add to prices, for a few microseconds
+}
+
+// price is what a message takes of its rates; 0 where there is no limit.
+type price struct {
+	perMessage int64 // nanoseconds
+	perByte    int64 // 1/1024 nanoseconds
+}
+
+// maxPrices bounds how many different rates sessions may have of their own.
+const maxPrices = 1024
+
+func priceOf(messages, bytes int) (c price) {
+	if messages > 0 {
+		c.perMessage = int64(time.Second) / int64(messages)
+	}
+	if bytes > 0 {
+		c.perByte = max(int64(time.Second)*1024/int64(bytes), 1)
+	}
+	return c
 }
 
 // A slot's 32 bits are split three ways, 8, 12 and 12, so that one session
-// costs a path of 2 KiB + 32 KiB + 96 KiB at most, and a full table nothing
+// prices a path of 2 KiB + 32 KiB + 96 KiB at most, and a full table nothing
 // beside its leaves.
 const (
 	topSize  = 1 << 8
@@ -62,25 +83,57 @@ type leafTable [leafSize]bucket
 // bucket is touched only by the loop that owns the slot.
 type bucket struct {
 	generation      uint32
-	messages, bytes int64 // nanoseconds since Limiter.start
+	price           uint32 // which of Limiter.prices
+	messages, bytes int64  // nanoseconds since Limiter.start
 }
 
-// NewLimiter returns a limiter, or nil where l limits nothing.
+// NewLimiter returns a limiter of sessions that are held to l, unless Assign
+// gives them rates of their own. Where l limits nothing and nobody has rates of
+// its own it keeps nothing.
 func NewLimiter(l RateLimits) *Limiter {
-	if l.Messages == 0 && l.Bytes == 0 {
-		return nil
-	}
 	if l.Burst == 0 {
 		l.Burst = defaultBurst
 	}
 	limiter := &Limiter{burst: int64(l.Burst), start: time.Now()}
-	if l.Messages > 0 {
-		limiter.perMessage = int64(time.Second) / int64(l.Messages)
-	}
-	if l.Bytes > 0 {
-		limiter.perByte = max(int64(time.Second)*1024/int64(l.Bytes), 1)
-	}
+	limiter.prices.Store(&[]price{priceOf(l.Messages, l.Bytes)})
 	return limiter
+}
+
+// Assign holds a session to rates of its own; a rate of 0 is the node's. It may
+// be called on the loop that owns the session only. It returns false, and has
+// changed nothing, when the sessions have too many different rates.
+func (l *Limiter) Assign(id session.ID, messages, bytes int) bool {
+	own, node := priceOf(messages, bytes), (*l.prices.Load())[0]
+	if messages == 0 {
+		own.perMessage = node.perMessage
+	}
+	if bytes == 0 {
+		own.perByte = node.perByte
+	}
+	n, ok := l.priceNumber(own)
+	if ok {
+		l.bucket(id).price = n
+	}
+	return ok
+}
+
+func (l *Limiter) priceNumber(c price) (uint32, bool) {
+	if i := slices.Index(*l.prices.Load(), c); i >= 0 {
+		return uint32(i), true
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	known := *l.prices.Load()
+	i := slices.Index(known, c)
+	if i < 0 {
+		if len(known) == maxPrices {
+			return 0, false
+		}
+		i = len(known)
+		all := append(slices.Clone(known), c)
+		l.prices.Store(&all)
+	}
+	return uint32(i), true
 }
 
 // Allow reports whether a session may send n bytes at now, and counts them. It
@@ -90,12 +143,17 @@ func (l *Limiter) Allow(id session.ID, n int, now time.Time) bool {
 	if l == nil {
 		return true
 	}
+	prices := *l.prices.Load()
+	if len(prices) == 1 && prices[0] == (price{}) {
+		return true
+	}
 	b := l.bucket(id)
+	c := prices[b.price]
 	at := int64(now.Sub(l.start))
 	messages, bytes := max(b.messages, at), max(b.bytes, at)
-	messages += l.perMessage
-	bytes += int64(n) * l.perByte / 1024
-	if messages-at > max(l.burst, l.perMessage) || bytes-at > l.burst && b.bytes > at {
+	messages += c.perMessage
+	bytes += int64(n) * c.perByte / 1024
+	if messages-at > max(l.burst, c.perMessage) || bytes-at > l.burst && b.bytes > at {
 		l.refused.Add(1)
 		return false
 	}

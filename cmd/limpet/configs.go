@@ -47,6 +47,8 @@ func reactorConfig(c *config.Serve, incarnation uint64, log *slog.Logger) reacto
 		CloseTimeout:     c.CloseTimeout,
 		LingerTimeout:    c.LingerTimeout,
 		RetryAfter:       c.RetryAfter,
+		DecisionTimeout:  c.AuthTimeout,
+		MaxUndecided:     c.AuthWaiting,
 		OutboundLimit:    c.OutboundLimit,
 		MailboxItems:     c.MailboxMessages,
 		MailboxBytes:     c.MailboxBytes,

@@ -60,7 +60,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 	undelivered := router.OnUndelivered != nil
 	router.Local, router.Controller, router.OnUndelivered = nil, nil, nil
 	priority, rules := priorities(c)
-	return fmt.Sprintf("%+v\n", directoryConfig(c, nil)) + fmt.Sprintf("%+v %v %+v %+v %v\n", router, undelivered, rateLimits(c), rules, priority) +
+	return fmt.Sprintf("%+v\n%+v\n", directoryConfig(c, nil), authConfig(c, nil, nil)) + fmt.Sprintf("%+v %v %+v %+v %v\n", router, undelivered, rateLimits(c), rules, priority) +
 		fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
 }
 
@@ -68,11 +68,12 @@ func handedOut(t *testing.T, c *config.Serve) string {
 // configuration has a part in.
 var servesItself = map[string]bool{
 	"api": true, "uplink": true, "flush-timeout": true, "drain-window": true, "log-format": true, "events": true, "bus": true, "broadcast-rate": true, "api-token": true, "log-level": true, "insecure-no-auth": true,
+	"auth": true, "origins": true,
 }
 
 // A key that no package gets has no effect, and nobody would notice.
 func TestEveryKeyIsHandedOut(t *testing.T) {
-	base := []string{"--kafka=10.0.0.1:9092", "--node=gw-1"}
+	base := []string{"--kafka=10.0.0.1:9092", "--node=gw-1", "--auth=jwt,webhook", "--jwt-secret=0123456789abcdef0123456789abcdef", "--webhook-url=http://10.0.0.1/"}
 	before := handedOut(t, loadArgs(t, base...))
 	values := map[string]string{
 		"sessions-per-principal": "9", "groups-per-session": "9", "listen": "127.0.0.1:9999", "max-conns": "9", "max-fragments": "9", "subprotocols": "v1", "deflate": "false", "deflate-min-size": "9B",
@@ -86,6 +87,10 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 		"priority": "low", "priority-rules": "json:p", "rate-messages": "9", "rate-bytes": "9KiB", "rate-burst": "9s",
 		"report-undelivered": "true", "dedup-window": "9s",
 		"redis": "redis://h:1", "redis-expect": "9", "redis-lease": "9s", "redis-timeout": "90ms", "redis-queue": "9999", "redis-reregister": "999",
+		"auth-timeout": "9s", "auth-waiting": "99", "jwt-secret": "ffffffffffffffffffffffffffffffff", "jwt-keys": "a.pem", "jwt-jwks": "http://a/",
+		"jwt-refresh": "9s", "jwt-issuer": "i", "jwt-audience": "a", "jwt-leeway": "9s", "jwt-claim-principal": "p", "jwt-claim-groups": "g",
+		"jwt-claim-tenant": "t", "jwt-claim-priority": "x", "jwt-claim-messages": "m", "jwt-claim-bytes": "b", "webhook-url": "http://b/",
+		"webhook-timeout": "1s", "webhook-concurrency": "9", "webhook-remember": "9s", "webhook-fail-open": "true",
 		"gogc": "77", "memory-limit": "77MiB",
 	}
 	for _, key := range config.Keys() {

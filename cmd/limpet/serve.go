@@ -15,6 +15,7 @@ import (
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/bridge/embedded"
 	"github.com/limpet-gateway/limpet/internal/api"
+	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/memory"
@@ -69,6 +70,7 @@ type node struct {
 	table     *registry.Table
 	gateway   *gateway.Gateway
 	watch     *gateway.Watch
+	auth      *auth.Service // nil where nobody has to authenticate
 	engine    *reactor.Engine
 	router    *bridge.Router
 	bus       *busTask      // nil on a node that is alone
@@ -92,7 +94,7 @@ func (n *node) start(ctx context.Context) error {
 	}
 	n.log.Debug("memory limits", "gogc", limits.GOGC, "limit", config.FormatSize(limits.Bytes), "from", limits.From)
 	for _, step := range []func(context.Context) error{
-		n.prepareEngine, n.checkHost, n.startKafka, n.joinDirectory, n.startRouter, n.startEngine, n.startBus, n.startDownlink, n.startAPI, n.startDirectory,
+		n.prepareEngine, n.checkHost, n.startKafka, n.joinDirectory, n.startRouter, n.prepareAuth, n.startEngine, n.startBus, n.startDownlink, n.startAPI, n.startDirectory,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -63,6 +63,9 @@ func (n *node) stop(flush time.Duration) error {
 	if n.directory != nil {
 		n.directory.stop(n.log)
 	}
+	if n.auth != nil {
+		n.auth.Close() // bounded by the webhook's timeout and that of a key set
+	}
 	var lost error
 	if n.uplink != nil {
 		within(flush, func(ctx context.Context) { lost = n.uplink.Close(ctx) })

@@ -30,6 +30,8 @@ var adapters = []struct {
 	{"github.com/knadh/koanf", []string{"internal/config"}, "configuration is merged in one place"},
 	{"github.com/spf13/pflag", []string{"internal/config", "cmd"}, "only cmd has a command line"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "only cmd has a command line"},
+	{"github.com/golang-jwt/jwt", []string{"internal/auth"}, "which algorithms and keys are accepted is decided in one place"},
+	{"github.com/MicahParks/jwkset", []string{"internal/auth"}, "which algorithms and keys are accepted is decided in one place"},
 	{"github.com/KimMachineGun/automemlimit", []string{"internal/memory"}, "the runtime's limits are set in one place"},
 }
 

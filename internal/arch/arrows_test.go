@@ -24,10 +24,11 @@ var arrows = map[string][]string{
 	"bench/target": {"bench/probe"},
 	"bench/report": {"bench/probe", "bench/target"},
 
+	"internal/auth":               {"internal/session"},
 	"internal/config":             {"internal/nearest"},
 	"internal/live":               {"internal/telemetry"},
 	"internal/telemetry":          {"reactor", "registry", "bridge", "internal/session"},
-	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/session", "internal/api"},
+	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/api"},
 	"registry/redisdir/redistest": {},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
 	"registry/redisdir":           {"registry", "internal/session"},

@@ -1,6 +1,10 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
 
 // frameHeader is the largest header of a frame from server to client: two
 // bytes and a length of eight (RFC 6455 section 5.2); a server does not mask.
@@ -29,15 +33,14 @@ func (l *Loaded) disagreements(known Faults) Faults {
 		row := keyNamed(key)
 		faults = append(faults, Fault{key, shown(row, row.bind(&l.Serve).text()), l.origins[key], problem})
 	}
-	if !l.InsecureNoAuth {
-		const advice = "nobody has to authenticate, so only loopback is allowed; use 127.0.0.1, or accept the risk with insecure-no-auth"
-		if !isLoopback(l.Listen) {
-			fault("listen", advice, "insecure-no-auth")
-		}
-		if !isLoopback(l.API) && l.APIToken == "" {
-			fault("api", advice, "insecure-no-auth")
-		}
+	const advice = "nobody has to authenticate, so only loopback is allowed; use 127.0.0.1, set %s, or accept the risk with insecure-no-auth"
+	if !l.InsecureNoAuth && !l.Authenticates() && !isLoopback(l.Listen) {
+		fault("listen", fmt.Sprintf(advice, "auth"), "insecure-no-auth", "auth")
 	}
+	if !l.InsecureNoAuth && l.APIToken == "" && !isLoopback(l.API) {
+		fault("api", fmt.Sprintf(advice, "api-token"), "insecure-no-auth", "api-token")
+	}
+	l.authFaults(fault)
 	if l.Listen == l.API && !portIsFree(l.Listen) {
 		fault("api", "is the same address as listen", "listen")
 	}
@@ -52,6 +55,43 @@ func (l *Loaded) disagreements(known Faults) Faults {
 		fault("uplink-buffer", fmt.Sprintf("want at least %d times max-message-size, %s", messagesPerUplink, FormatSize(least)), "max-message-size", "uplink")
 	}
 	return faults
+}
+
+// authFaults finds methods without what they need, and what no method reads: a
+// secret that silently does nothing is as bad as one that is missing.
+func (l *Loaded) authFaults(fault func(key, problem string, others ...string)) {
+	switch {
+	case len(l.Auth) == 0:
+		fault("auth", "want at least one of none, jwt, webhook")
+		return
+	case len(l.Auth) > 1 && !l.Authenticates():
+		fault("auth", "none believes everybody, so it cannot be one of several")
+		return
+	}
+	jwt, webhook := slices.Contains(l.Auth, AuthJWT), slices.Contains(l.Auth, AuthWebhook)
+	if jwt && l.JWTSecret == "" && len(l.JWTKeys) == 0 && l.JWTJWKS == "" {
+		fault("auth", "jwt needs one of jwt-secret, jwt-keys and jwt-jwks", "jwt-secret", "jwt-keys", "jwt-jwks")
+	}
+	if webhook && l.WebhookURL == "" {
+		fault("auth", "webhook needs webhook-url", "webhook-url")
+	}
+	if webhook && l.WebhookTimeout >= l.AuthTimeout {
+		fault("webhook-timeout", "want less than auth-timeout, "+formatDuration(l.AuthTimeout), "auth-timeout")
+	}
+	for _, unread := range []struct {
+		key       string
+		set, read bool
+	}{
+		{"jwt-secret", l.JWTSecret != "", jwt},
+		{"jwt-keys", len(l.JWTKeys) > 0, jwt},
+		{"jwt-jwks", l.JWTJWKS != "", jwt},
+		{"webhook-url", l.WebhookURL != "", webhook},
+	} {
+		if unread.set && !unread.read {
+			method, _, _ := strings.Cut(unread.key, "-")
+			fault(unread.key, "has no effect, since auth does not name "+method, "auth")
+		}
+	}
 }
 
 // keyNamed panics for a name that is not in the table: a rule is wrong.

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 
 	"github.com/knadh/koanf/providers/confmap"
@@ -119,5 +120,9 @@ func shown(key Key, text string) string {
 	if key.Secret && text != "" {
 		return Hidden
 	}
-	return text
+	return userInfo.ReplaceAllLiteralString(text, "://"+Hidden+"@")
 }
+
+// userInfo is a user name and password in a URL, which no key allows and
+// somebody may give all the same.
+var userInfo = regexp.MustCompile(`://[^/@\s]*@`)

@@ -80,6 +80,9 @@ func TestDefaults(t *testing.T) {
 		DeflateMinSize: 256, ControlRate: 100, RetryAfter: 5 * time.Second, LingerTimeout: 2 * time.Second,
 		Heartbeat: 25 * time.Second, HeartbeatGrace: 15 * time.Second,
 		HandshakeTimeout: 10 * time.Second, MessageTimeout: 30 * time.Second, CloseTimeout: 5 * time.Second,
+		Auth: []string{"none"}, AuthTimeout: 5 * time.Second, AuthWaiting: 4096, JWTRefresh: 5 * time.Minute, JWTLeeway: 30 * time.Second,
+		JWTClaimPrincipal: "sub", JWTClaimGroups: "groups", JWTClaimPriority: "priority", JWTClaimMessages: "rate_messages", JWTClaimBytes: "rate_bytes",
+		WebhookTimeout: 2 * time.Second, WebhookConcurrency: 64, WebhookRemember: 5 * time.Second,
 		DrainWindow: 10 * time.Second, FDTables: FDTablesAuto, MailboxMessages: 65536, MailboxBytes: 16 << 20,
 		GOGC: 50, MemoryLimit: MemoryLimit{Percent: 50}, LogFormat: LogText, LogLevel: LogInfo,
 		Rules: Rules{Priority: PriorityHigh, RateBurst: 2 * time.Second, Events: true, DedupWindow: 2 * time.Minute, Bus: BusAuto, BroadcastRate: 10},
@@ -220,13 +223,13 @@ func TestServiceLinks(t *testing.T) {
 }
 
 func TestDisagreements(t *testing.T) {
-	const open = "nobody has to authenticate, so only loopback is allowed; use 127.0.0.1, or accept the risk with insecure-no-auth"
+	const open = "nobody has to authenticate, so only loopback is allowed; use 127.0.0.1, set auth, or accept the risk with insecure-no-auth"
 	for name, c := range map[string]struct {
 		args []string
 		want []string
 	}{
 		"not loopback": {[]string{"--listen", ":8080", "--api", "10.1.2.3:8081"}, []string{
-			`listen = ":8080" (flag --listen): ` + open, `api = "10.1.2.3:8081" (flag --api): ` + open}},
+			`listen = ":8080" (flag --listen): ` + open, `api = "10.1.2.3:8081" (flag --api): ` + strings.Replace(open, "set auth", "set api-token", 1)}},
 		"a name might be any address": {[]string{"--listen", "gateway:8080"}, []string{`listen = "gateway:8080" (flag --listen): ` + open}},
 		"same address":                {[]string{"--api", "127.0.0.1:8080"}, []string{`api = "127.0.0.1:8080" (flag --api): is the same address as listen`}},
 		"message above outbound": {[]string{"--max-message-size", "1MiB"}, []string{

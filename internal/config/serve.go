@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Serve is the effective configuration of one gateway process. Every field
 // has passed the check of its row in the table, so users need not repeat it.
@@ -99,6 +102,40 @@ type Serve struct {
 	ControlRate int
 	// RetryAfter is the hint sent with 503.
 	RetryAfter time.Duration
+
+	// Auth lists who decides who a client is, in order. Never empty.
+	Auth []string
+	// AuthTimeout bounds the time of a decision, AuthWaiting the handshakes
+	// that wait for one.
+	AuthTimeout time.Duration
+	AuthWaiting int
+	// JWTSecret, JWTKeys (PEM files) and JWTJWKS (a URL, fetched again after
+	// JWTRefresh) verify tokens.
+	JWTSecret  string
+	JWTKeys    []string
+	JWTJWKS    string
+	JWTRefresh time.Duration
+	// JWTIssuer and JWTAudience are what tokens must say. Empty: anything.
+	JWTIssuer   string
+	JWTAudience string
+	// JWTLeeway is how far clocks may differ.
+	JWTLeeway time.Duration
+	// The names of claims. Empty: not read; for the principal, sub.
+	JWTClaimPrincipal string
+	JWTClaimGroups    string
+	JWTClaimTenant    string
+	JWTClaimPriority  string
+	JWTClaimMessages  string
+	JWTClaimBytes     string
+	// The webhook, and what is asked of it.
+	WebhookURL         string
+	WebhookTimeout     time.Duration
+	WebhookConcurrency int
+	WebhookRemember    time.Duration
+	WebhookFailOpen    bool
+	// Origins lists the web origins whose pages may open sessions. Empty:
+	// all, except where a browser authenticates by itself.
+	Origins []string
 
 	// Heartbeat is the silence of a client after which it is pinged.
 	Heartbeat time.Duration
@@ -201,6 +238,16 @@ const (
 	UplinkEcho    Uplink = "echo"    // back to the sender
 	UplinkDiscard Uplink = "discard" // nowhere
 )
+
+// The elements of Serve.Auth.
+const (
+	AuthNone    = "none" // a client is who it says it is
+	AuthJWT     = "jwt"
+	AuthWebhook = "webhook"
+)
+
+// Authenticates reports whether clients have to show who they are.
+func (s *Serve) Authenticates() bool { return !slices.Contains(s.Auth, AuthNone) }
 
 // Compression is that of batches of records.
 type Compression string

@@ -57,7 +57,7 @@ func (g *Gateway) ended(s reactor.Session, reason session.CloseReason) {
 		return
 	}
 	ref := registry.Ref(s.Ref())
-	var name [MaxPrincipal]byte
+	var name [session.MaxPrincipal]byte
 	e := bridge.Event{
 		Kind:      bridge.Disconnected,
 		Principal: string(g.table.AppendPrincipal(name[:0], ref)),

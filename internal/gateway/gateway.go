@@ -8,7 +8,6 @@ import (
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
-	"github.com/limpet-gateway/limpet/wsproto"
 )
 
 // Gateway implements reactor.Handler and bridge.Local.
@@ -17,17 +16,18 @@ type Gateway struct {
 	table  *registry.Table
 	uplink Uplink
 	engine *reactor.Engine
-	events Events          // nil: nobody is told
-	limits *bridge.Limiter // nil: none
+	events Events // nil: nobody is told
+	limits *bridge.Limiter
 
 	priority session.Priority // of sessions
 	log      *slog.Logger
+	door     door
 }
 
 // New returns a gateway over table. SetEngine and SetUplink must follow before
 // the engine starts.
 func New(table *registry.Table, log *slog.Logger) *Gateway {
-	return &Gateway{table: table, log: log}
+	return &Gateway{table: table, log: log, limits: bridge.NewLimiter(bridge.RateLimits{})}
 }
 
 // SetEngine gives the gateway the engine whose handler it is.
@@ -36,37 +36,9 @@ func (g *Gateway) SetEngine(e *reactor.Engine) { g.engine = e }
 // SetUplink says where messages of sessions go.
 func (g *Gateway) SetUplink(u Uplink) { g.uplink = u }
 
-// Open implements reactor.Handler: without authentication a peer is who it
-// says it is, or somebody new.
-func (g *Gateway) Open(o *reactor.Opening) *wsproto.Refusal {
-	name, given := o.Request.Query("id")
-	if !given {
-		name = randomPrincipal()
-	} else if fault := checkPrincipal(name); fault != "" {
-		return wsproto.NewRefusal(400, fault)
-	}
-	added, err := g.table.Add([]byte(name), o.ID)
-	if err != nil {
-		refusal := wsproto.NewRefusal(503, err.Error())
-		refusal.RetryAfter = tableFullRetry
-		return refusal
-	}
-	for _, old := range added.Displaced {
-		_ = g.engine.CloseSession(old, session.Displaced) // gone is as good
-	}
-	if !g.connected(name, o.ID, added.Epoch) {
-		g.table.Remove(added.Ref)
-		refusal := wsproto.NewRefusal(503, "no room for the session's event")
-		refusal.RetryAfter = eventsFullRetry
-		return refusal
-	}
-	o.Ref, o.Priority = uint32(added.Ref), g.priority
-	return nil
-}
-
 // Message implements reactor.Handler.
 func (g *Gateway) Message(s reactor.Session, op session.Opcode, payload []byte) {
-	if g.limits != nil && !g.limits.Allow(s.ID(), len(payload), time.Now()) {
+	if !g.limits.Allow(s.ID(), len(payload), time.Now()) {
 		s.Close(session.PolicyViolation)
 		return
 	}
@@ -94,7 +66,7 @@ func Discard(*Gateway, reactor.Session, session.Opcode, []byte) {}
 // session with 1013 rather than be lost in silence.
 func Kafka(up *bridge.Uplink, rules bridge.PriorityRules) Uplink {
 	return func(g *Gateway, s reactor.Session, op session.Opcode, payload []byte) {
-		var name [MaxPrincipal]byte
+		var name [session.MaxPrincipal]byte
 		verdict := up.Accept(bridge.Message{
 			Session:   s.ID(),
 			Principal: g.table.AppendPrincipal(name[:0], registry.Ref(s.Ref())),

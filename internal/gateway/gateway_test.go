@@ -28,18 +28,27 @@ func TestMain(m *testing.M) {
 
 func start(t *testing.T, uplink Uplink) (*Gateway, string) {
 	t.Helper()
-	g := New(registry.NewTable(registry.Config{Incarnation: 7}), slog.New(slog.DiscardHandler))
-	g.SetUplink(uplink)
-	return g, startEngine(t, g, g)
+	return startWith(t, uplink, nil)
 }
 
-func startEngine(t *testing.T, g *Gateway, h reactor.Handler) (url string) {
+// startWith has prepare change the gateway before it runs.
+func startWith(t testing.TB, uplink Uplink, prepare func(*Gateway)) (*Gateway, string) {
+	t.Helper()
+	g := New(registry.NewTable(registry.Config{Incarnation: 7}), slog.New(slog.DiscardHandler))
+	g.SetUplink(uplink)
+	return g, startEngine(t, g, g, prepare)
+}
+
+func startEngine(t testing.TB, g *Gateway, h reactor.Handler, prepare func(*Gateway)) (url string) {
 	t.Helper()
 	e, err := reactor.New(reactor.Config{Addr: "127.0.0.1:0", Incarnation: 7, Loops: 2}, h)
 	if err != nil {
 		t.Fatal(err)
 	}
 	g.SetEngine(e)
+	if prepare != nil {
+		prepare(g)
+	}
 	if err := e.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -45,7 +45,7 @@ func startWatched(t *testing.T, log *slog.Logger) (*Watch, string) {
 	g := New(table, slog.New(slog.DiscardHandler))
 	g.SetUplink(Echo)
 	w := NewWatch(g, table, log)
-	url := startEngine(t, g, w)
+	url := startEngine(t, g, w, nil)
 	return w, url
 }
 

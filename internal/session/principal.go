@@ -1,19 +1,16 @@
-package gateway
+package session
 
-import (
-	"crypto/rand"
-	"encoding/hex"
-	"fmt"
-)
+import "fmt"
 
 // MaxPrincipal is the greatest length of a principal's name in bytes.
 const MaxPrincipal = 128
 
-// checkPrincipal says what is wrong with a name, or "". Names travel in record
-// keys and headers, in Redis, in URLs of the API and in logs, so they are kept
-// to characters that need no quoting in any of these: letters, digits and
-// -._~:@+=/ of ASCII.
-func checkPrincipal(name string) string {
+// CheckPrincipal says what is wrong with a name of a principal or a group, or
+// "". Names travel in record keys and headers, in Redis, in URLs of the API
+// and in logs, so they are kept to characters that need no quoting in any of
+// these: letters, digits and -._~:@+=/ of ASCII. A line break, which would
+// forge a line of a log, is not among them.
+func CheckPrincipal(name string) string {
 	switch {
 	case name == "":
 		return "the name of a principal is empty"
@@ -38,11 +35,4 @@ func principalByte(c byte) bool {
 		return true
 	}
 	return false
-}
-
-// randomPrincipal names a peer that gave no name: 64 random bits.
-func randomPrincipal() string {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // never fails (crypto/rand)
-	return "anon-" + hex.EncodeToString(b[:])
 }

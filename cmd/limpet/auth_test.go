@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
+)
+
+const jwtSecret = "0123456789abcdef0123456789abcdef"
+
+// A gateway with authentication, as an operator runs it: who has a token gets
+// in under its name and is sent away when it expires, who has none gets 401,
+// the API wants its own token, and no secret is in the log.
+func TestServeWithTokens(t *testing.T) {
+	const apiToken = "0123456789abcdef"
+	t.Setenv("LIMPET_JWT_SECRET", jwtSecret)
+	t.Setenv("LIMPET_API_TOKEN", apiToken)
+	p := startProcess(t, 0, "--auth=jwt", "--uplink=echo", "--log-level=debug")
+	token := func(life time.Duration) string {
+		text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "dev1", "exp": time.Now().Add(life).Unix()}).SignedString([]byte(jwtSecret))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	url := "ws://" + p.Listen + "/ws"
+	for _, query := range []string{"", "?id=dev1", "?access_token=" + token(-time.Hour)} {
+		_, resp, err := websocket.DefaultDialer.Dial(url+query, nil)
+		if err == nil || resp == nil || resp.StatusCode != 401 {
+			t.Fatalf("%q: %v, %v; want 401", query, resp, err)
+		}
+	}
+	good := token(-28 * time.Second) // within the leeway of 30 s
+	c, resp, err := websocket.DefaultDialer.Dial(url, http.Header{"Authorization": {"Bearer " + good}})
+	if err != nil {
+		t.Fatalf("%v, %v", resp, err)
+	}
+	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if err := echo(c, "hello"); err != nil {
+		t.Fatal(err)
+	}
+	var closed *websocket.CloseError
+	if _, _, err := c.ReadMessage(); !errors.As(err, &closed) || closed.Code != 4003 {
+		t.Fatalf("saw %v, want 4003", err)
+	}
+	for authorization, want := range map[string]int{"": 401, "Bearer wrong": 401, "Bearer " + apiToken: 200} {
+		request, _ := http.NewRequest("GET", "http://"+p.API+"/v1/info", nil)
+		request.Header.Set("Authorization", authorization)
+		resp, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("the API with %q: %d, want %d", authorization, resp.StatusCode, want)
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, line := range p.log {
+		for _, hidden := range []string{jwtSecret, apiToken, good, "dev1"} {
+			if strings.Contains(line, hidden) {
+				t.Errorf("the log holds %q: %s", hidden, line)
+			}
+		}
+	}
+}
