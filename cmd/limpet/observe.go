@@ -24,6 +24,9 @@ func (n *node) observe() error {
 		sources.Downlink = n.downlink.Downlink
 		sources.Traffic = &n.traffic
 	}
+	if n.directory != nil {
+		sources.Directory = n.directory.directory
+	}
 	metrics, err := telemetry.NewMetrics(sources, n.log)
 	if err != nil {
 		return err

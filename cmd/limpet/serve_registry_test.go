@@ -85,6 +85,9 @@ func TestNodesShareADirectory(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
+	if _, metrics := a.scrape(); metrics[`limpet_directory_state{state="degraded"}`] != 1 || metrics["limpet_directory_outages_total"] != 1 {
+		t.Errorf("metrics say %v, %v outages", metrics[`limpet_directory_state{state="degraded"}`], metrics["limpet_directory_outages_total"])
+	}
 	if code, _ := a.readyz(); code != 200 {
 		t.Errorf("readyz answers %d without Redis, want 200: it still serves", code)
 	}

@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"internal/auth":               {"internal/session"},
 	"internal/config":             {"internal/nearest"},
 	"internal/live":               {"internal/telemetry"},
-	"internal/telemetry":          {"reactor", "registry", "bridge", "internal/session"},
+	"internal/telemetry":          {"reactor", "registry", "registry/redisdir", "bridge", "internal/session"},
 	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/api"},
 	"registry/redisdir/redistest": {},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},

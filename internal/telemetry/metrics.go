@@ -109,7 +109,7 @@ type nodeCollector struct{ Sources }
 
 // Describe implements prometheus.Collector.
 func (nodeCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, families := range [][]family{engineFamilies, kafkaFamilies, memoryFamilies, hostFamilies} {
+	for _, families := range [][]family{engineFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, hostFamilies} {
 		for _, f := range families {
 			to <- f.desc
 		}
@@ -132,6 +132,9 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	if c.Router != nil {
 		collectRouter(to, c.Router)
+	}
+	if c.Directory != nil {
+		collectDirectory(to, c.Directory)
 	}
 	if c.Traffic != nil {
 		collectTraffic(to, c.Traffic)

@@ -6,6 +6,7 @@ import (
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
+	"github.com/limpet-gateway/limpet/registry/redisdir"
 )
 
 // Sources are the parts of a node that are measured. What is nil is left out.
@@ -22,6 +23,8 @@ type Sources struct {
 	Downlink *bridge.Downlink
 	Router   *bridge.Router
 	Traffic  *bridge.Traffic
+
+	Directory *redisdir.Directory
 }
 
 func (s *Sources) sessions() int {

@@ -122,6 +122,7 @@ func (m *model) connect(rt *rapid.T) {
 func (m *model) compare(rt *rapid.T) {
 	agree(m.t, m.server.URL(), m.nodes...)
 	for _, principal := range []string{"ann", "bob", "eve"} {
+		time.Sleep(askAgain)
 		got := m.nodes[0].find(principal)
 		// A session that was displaced by a newer one does not come back when
 		// that one closes. Only of the newest ever is it certain what became of it.

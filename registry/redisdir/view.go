@@ -78,10 +78,16 @@ func (w *watcher) refresh(ctx context.Context) (*view, error) {
 	return v, nil
 }
 
-// knows returns a view that has seen an incarnation as new as the given one,
-// asking Redis when the present view is older than that.
+// askAgain is how old a view must be before an incarnation that it does not
+// know is asked for: records of one that has ended must not make every lookup
+// cost a second round trip.
+const askAgain = 10 * time.Millisecond
+
+// knows returns a view that knows an incarnation, if Redis does. Numbers are
+// not entered in their order, so only looking tells.
 func (w *watcher) knows(ctx context.Context, incarnation uint32) (*view, error) {
-	if v := w.current.Load(); incarnation <= v.newest {
+	v := w.current.Load()
+	if v.byIncarnation[incarnation] != nil || time.Since(v.at) < askAgain {
 		return v, nil
 	}
 	return w.refresh(ctx)
