@@ -17,7 +17,7 @@ import (
 )
 
 // startCluster runs n nodes on one broker.
-func startCluster(t *testing.T, n int, args ...string) []*process {
+func startCluster(t testing.TB, n int, args ...string) []*process {
 	t.Helper()
 	broker := startEmbedded(t)
 	var nodes []*process
@@ -99,7 +99,7 @@ func TestNodeKilledWhileRouting(t *testing.T) {
 }
 
 // awaitMembers waits until the group is settled with n members.
-func awaitMembers(t *testing.T, client *kgo.Client, group string, n int) {
+func awaitMembers(t testing.TB, client *kgo.Client, group string, n int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()

@@ -21,7 +21,7 @@ const patience = 30 * time.Second
 
 // process is a gateway started as an operator starts it.
 type process struct {
-	t      *testing.T
+	t      testing.TB
 	cmd    *exec.Cmd
 	Listen string
 	API    string
@@ -35,7 +35,7 @@ type process struct {
 // startProcess runs limpet serve on free ports with nofile descriptors (0 is
 // what this process has) and returns when it serves. It is killed when the
 // test ends, if it still runs then.
-func startProcess(t *testing.T, nofile int, args ...string) *process {
+func startProcess(t testing.TB, nofile int, args ...string) *process {
 	t.Helper()
 	args = append([]string{"serve", "--listen=127.0.0.1:0", "--api=127.0.0.1:0", "--log-format=json", "--node=test"}, args...)
 	cmd := exec.Command("limpet", args...)

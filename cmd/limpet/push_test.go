@@ -30,7 +30,7 @@ func runCommand(t *testing.T, stdin string, args ...string) (stdout, stderr stri
 	return out.String(), errs.String(), err
 }
 
-func startEmbedded(t *testing.T) string {
+func startEmbedded(t testing.TB) string {
 	t.Helper()
 	var topics []embedded.Topic
 	for _, s := range bridge.NewTopics(bridge.DefaultTopicPrefix).Specs(2, 4) {
