@@ -33,7 +33,10 @@ func (l *loop) fail(c *conn, err error) gnet.Action {
 	case errors.Is(err, errStop):
 		return gnet.None
 	case errors.Is(err, errDone):
-		l.flushReplies(c)
+		if l.flushReplies(c) && l.slab.socket(c).OutboundBuffered() > 0 {
+			l.linger(c, c.reason) // what the peer has not read yet ends with our close frame
+			return gnet.None
+		}
 		return gnet.Close
 	case errors.As(err, &own):
 		l.closeAndLinger(c, own.reason, own.reason.Code(), own.text)
@@ -138,7 +141,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.held--
 		l.engine.conns.Add(-1)
 	} else if c.state == lingering {
-		l.lingerers--
+		l.lingerers.Add(-1)
 	}
 	l.count.conns.Add(-1)
 	if c.is(flagSession) {

@@ -78,6 +78,8 @@ const (
 	maxPerLoop   = 1 << indexBits
 	readBuffer   = 64 << 10 // one per loop, shared by its connections
 	flushBatch   = 512      // sockets written to before a loop looks at its inbound events again
+	mailOverhead = 128      // bytes that a push takes in a loop beside its payload
+	maxWaiting   = 1 << 18  // frames in an outbox above which a loop writes before it takes more mail: 4 MiB
 	scratchLimit = 64 << 10 // bytes gathered for one write
 	earlyLimit   = 4 << 10  // bytes that an undecided connection may have sent after its request
 )

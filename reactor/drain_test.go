@@ -44,7 +44,9 @@ func TestDrain(t *testing.T) {
 	late.expectStatus(503)
 	pending.send([]byte(request("pending")))
 	pending.expectStatus(101)
-	pending.expectClose(1012)
+	if reason := pending.expectClose(1012); !strings.HasPrefix(reason, "retry=") {
+		t.Errorf("reason %q, want retry=MS", reason)
+	}
 	pending.Close()
 	if err := <-done; err != nil {
 		t.Fatal(err)

@@ -61,6 +61,8 @@ type Engine struct {
 	draining  atomic.Bool
 	stopping  atomic.Bool
 
+	lingerers atomic.Int64 // refused connections that linger in a table shared by all loops
+
 	shared chan sharedClose // descriptors to close in the shared table
 }
 

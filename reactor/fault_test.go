@@ -117,6 +117,20 @@ func TestOneBytePerSecondInAFrame(t *testing.T) {
 	nothingHeld(t, e)
 }
 
+// A ping in between does not put the deadline of a message off.
+func TestMessageTimeoutComesBeforeTheHeartbeats(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Heartbeat: time.Second, HeartbeatGrace: time.Hour, MessageTimeout: 1500 * time.Millisecond}, h)
+	c := dialRaw(t, e)
+	c.upgrade("half")
+	c.send(masked(ws.OpText, true, []byte("hello"))[:8])
+	c.expectClose(1008)
+	c.Close()
+	if got := h.waitEnd(t, "half"); got != session.MessageTimeout {
+		t.Errorf("ended with %v", got)
+	}
+}
+
 // Whole messages whose last bytes always share a segment with the first of
 // the next: the sender is never done, and never late.
 func TestOverlappingMessagesAreNotLate(t *testing.T) {
@@ -228,7 +242,6 @@ func TestClientThatNeverReads(t *testing.T) {
 	e := startEngine(t, Config{OutboundLimit: 256 << 10, CloseTimeout: time.Second}, h)
 	b := stand(t, e)
 	c := dialRaw(t, e)
-	_ = c.Conn.(*net.TCPConn).SetReadBuffer(4096)
 	c.upgrade("deaf")
 	frame := masked(ws.OpBinary, true, make([]byte, 32<<10))
 	sent := 0
@@ -244,13 +257,54 @@ func TestClientThatNeverReads(t *testing.T) {
 	nothingHeld(t, e)
 }
 
+// A message above the limit is no reason to close a session that reads.
+func TestMessageAboveTheOutboundLimit(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{OutboundLimit: 64 << 10}, h)
+	c := dial(t, e, "reader")
+	big := strings.Repeat("x", 900<<10)
+	for _, priority := range []session.Priority{session.High, session.Low} {
+		if err := e.Send(h.id(t, "reader"), Push{Opcode: session.Text, Priority: priority, Payload: []byte(big)}); err != nil {
+			t.Fatal(err)
+		}
+		expectMessage(t, c, big)
+	}
+}
+
+// A peer that says goodbye before it has read all gets the rest, and the answer.
+func TestCloseBehindUnsentBytes(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{OutboundLimit: 64 << 20}, h)
+	c := dialRaw(t, e)
+	c.upgrade("late-reader")
+	const size, messages = 60 << 10, 200
+	go func() {
+		for range messages {
+			_, _ = c.Write(masked(ws.OpBinary, true, make([]byte, size)))
+		}
+		_, _ = c.Write(masked(ws.OpClose, true, []byte{3, 232}))
+	}()
+	eventually(t, "the goodbye", func() bool { return e.Stats().MessagesIn == messages })
+	time.Sleep(100 * time.Millisecond) // the close frame is behind the last message
+	for range messages {
+		f, err := c.frame()
+		if err != nil || len(f.Payload) != size {
+			t.Fatalf("a message is cut off: %d bytes, %v", len(f.Payload), err)
+		}
+	}
+	c.expectClose(1000)
+	c.Close()
+	if got := h.waitEnd(t, "late-reader"); got != session.PeerClosed {
+		t.Errorf("ended with %v", got)
+	}
+}
+
 // Pushes to a session that does not read: low priority is dropped and
 // counted, anything else ends the session with 1013.
 func TestSlowConsumerByPriority(t *testing.T) {
 	h := &recorder{}
 	e := startEngine(t, Config{OutboundLimit: 64 << 10, CloseTimeout: 500 * time.Millisecond}, h)
 	c := dialRaw(t, e)
-	_ = c.Conn.(*net.TCPConn).SetReadBuffer(4096)
 	c.upgrade("slow")
 	id := h.id(t, "slow")
 	payload := make([]byte, 32<<10)

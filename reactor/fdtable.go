@@ -18,7 +18,8 @@ import (
 // limited below nofile, per table, with a reserve for everything else: Kafka
 // and Redis connections, the API, log and data files in a shared table; the
 // copied descriptors of the process in a loop's own. Within the reserve lie
-// the few refused connections that are still being told so.
+// what every loop brings into every table, and the few refused connections that
+// are still being told so.
 type descriptorPlan struct {
 	perLoop   bool
 	loops     int
@@ -27,20 +28,32 @@ type descriptorPlan struct {
 	lingerMax int // refused connections of one table that may linger
 }
 
-// spread is the share of a table that its even share of the connections may
-// fill: SO_REUSEPORT hashes connections to loops, so some get more than
-// others. For 17,000 a loop the standard deviation is 130; 0.85 is generous.
-const spread = 0.85
+const (
+	// spread is the share of a table that its even share of the connections may
+	// fill: SO_REUSEPORT hashes connections to loops, so some get more than
+	// others. For 17,000 a loop the standard deviation is 130; 0.85 is generous.
+	spread = 0.85
+
+	// loopDescriptors are a loop's in a table: listener, epoll, event descriptor,
+	// and a connection that was accepted and is about to be turned away. A copied
+	// table has the first three of all loops.
+	loopDescriptors = 4
+	// otherDescriptors is the least that is kept for what is neither a loop's
+	// nor a client's.
+	otherDescriptors = 48
+	leastTable       = 64 // connections below which there is no point in serving
+)
 
 func planDescriptors(cfg *Config, nofile uint64, cores int) (descriptorPlan, error) {
 	limit := int(min(nofile, math.MaxInt32))
-	reserve := min(max(limit/8, 64), 1024)
-	if limit < 2*reserve {
-		return descriptorPlan{}, fmt.Errorf("RLIMIT_NOFILE is %d; at least 128 descriptors are needed: raise it with ulimit -n", nofile)
-	}
-	p := descriptorPlan{loops: cfg.Loops, maxTable: limit - reserve, lingerMax: max(reserve/8, 8)}
+	p := descriptorPlan{loops: cfg.Loops}
 	if p.loops == 0 {
-		p.loops = cores
+		p.loops = min(cores, maxLoops)
+	}
+	p.fit(limit)
+	if p.maxTable < leastTable {
+		return descriptorPlan{}, fmt.Errorf("RLIMIT_NOFILE is %d; at least %d descriptors are needed with %d loops: raise it with ulimit -n",
+			nofile, limit-p.maxTable+leastTable, p.loops)
 	}
 	wanted := cfg.MaxConns
 	switch cfg.FDTables {
@@ -61,13 +74,14 @@ func planDescriptors(cfg *Config, nofile uint64, cores int) (descriptorPlan, err
 		p.maxConns = wanted
 		return p, nil
 	}
-	share := int(float64(p.maxTable) * spread)
 	if wanted == 0 {
-		wanted = share * p.loops
+		wanted = p.share() * p.loops
 	}
-	need := (wanted + share - 1) / share
-	if cfg.Loops == 0 {
-		p.loops = max(p.loops, need)
+	need := p.loopsFor(wanted)
+	for cfg.Loops == 0 && need > p.loops && need <= maxLoops {
+		p.loops = need // they take room in every table, so it may take still more
+		p.fit(limit)
+		need = p.loopsFor(wanted)
 	}
 	if need > p.loops || p.loops > maxLoops {
 		return p, fmt.Errorf("%d connections need %d loops with RLIMIT_NOFILE %d, and %d were asked for (at most %d are possible)",
@@ -75,6 +89,22 @@ func planDescriptors(cfg *Config, nofile uint64, cores int) (descriptorPlan, err
 	}
 	p.maxConns = wanted
 	return p, nil
+}
+
+// fit finds what limit leaves one table for connections.
+func (p *descriptorPlan) fit(limit int) {
+	reserve := min(max(limit/8, 64), 1024)
+	p.lingerMax = max(reserve/8, 8)
+	p.maxTable = limit - max(reserve, otherDescriptors+p.lingerMax+loopDescriptors*p.loops)
+}
+
+// share is how many connections a loop with a table of its own is planned to have.
+func (p *descriptorPlan) share() int { return int(float64(p.maxTable) * spread) }
+
+// loopsFor is how many loops take that many connections.
+func (p *descriptorPlan) loopsFor(conns int) int {
+	share := max(p.share(), 1)
+	return (conns + share - 1) / share
 }
 
 // RaiseNofile raises the soft limit on descriptors to the hard one and returns

@@ -29,7 +29,7 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 		l.wheel.schedule(c, l.wheel.now+ticks(e.cfg.HandshakeTimeout))
 		return gnet.None
 	}
-	if l.lingerers >= e.plan.lingerMax {
+	if int(l.lingerers.Load()) >= e.plan.lingerMax {
 		// No room even to say no politely: the peer may see a reset.
 		_, _ = socket.Write(e.refusal)
 		return gnet.Close
@@ -70,7 +70,7 @@ func (l *loop) refuse(c *conn, answer []byte) {
 // too, or a short time is over.
 func (l *loop) linger(c *conn, reason session.CloseReason) {
 	if c.state != lingering && !c.is(flagCounted) {
-		l.lingerers++
+		l.lingerers.Add(1)
 	}
 	l.enter(c, lingering)
 	c.reason = reason
@@ -175,7 +175,7 @@ func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte, verdict any) (lat
 		l.expireAt(c, e.tickOf(o.Expires))
 	}
 	if e.draining.Load() {
-		l.closeWith(c, session.Draining, "")
+		l.closeWith(c, session.Draining, l.drain.hint(l))
 	}
 	return false, nil
 }

@@ -27,6 +27,7 @@ type loop struct {
 	mailbox    mailbox
 	count      counters
 	tickPosted atomic.Bool
+	lingerers  *atomic.Int64 // refused connections that linger in the loop's descriptor table
 
 	slab       slab
 	wheel      wheel
@@ -34,10 +35,10 @@ type loop struct {
 	unfinished unfinishedSet
 	decoder    *wsproto.Decoder
 	rng        *rand.Rand
-	mails      []mail // emptied, for the next swap with the mailbox
+	mails      []mail // taken from the mailbox; those before nextMail are dealt with
+	nextMail   int
 	drain      drainPlan
 	trimmed    uint32 // tick of the last look for unused buffers
-	lingerers  int    // refused connections that still linger
 	held       int    // connections that hold a place below the limit
 
 	// What the connection whose event is being handled will be sent at the
@@ -57,6 +58,9 @@ func newLoop(e *Engine, number int, el gnet.EventLoop) *loop {
 		slab:    newSlab(number),
 		decoder: wsproto.NewDecoder(e.cfg.Decoder),
 		rng:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
+	}
+	if l.lingerers = &e.lingerers; e.plan.perLoop {
+		l.lingerers = new(atomic.Int64)
 	}
 	l.wheel.init(&l.slab)
 	l.outbox.init()
@@ -273,21 +277,12 @@ func (l *loop) look(c *conn) {
 		l.closeWith(c, session.Unauthorized, "")
 		return
 	}
+	u := l.unfinished.of(c)
+	if u != nil && int32(now-u.since-ticks(cfg.MessageTimeout)) >= 0 {
+		l.closeWith(c, session.MessageTimeout, "")
+		return
+	}
 	heartbeat, grace := ticks(cfg.Heartbeat), ticks(cfg.HeartbeatGrace)
-	next := c.seen + heartbeat
-	if c.is(flagPinged) {
-		next += grace
-	}
-	if u := l.unfinished.of(c); u != nil {
-		deadline := u.since + ticks(cfg.MessageTimeout)
-		if int32(now-deadline) >= 0 {
-			l.closeWith(c, session.MessageTimeout, "")
-			return
-		}
-		if int32(next-deadline) > 0 {
-			next = deadline
-		}
-	}
 	switch idle := now - c.seen; {
 	case c.is(flagPinged) && idle >= heartbeat+grace:
 		l.closeWith(c, session.HeartbeatMissed, "")
@@ -299,12 +294,18 @@ func (l *loop) look(c *conn) {
 		if !l.write(c, pingFrame) {
 			return
 		}
+	}
+	next := c.seen + heartbeat
+	if c.is(flagPinged) {
 		next += grace
 	}
 	if expiry != 0 && int32(next-expiry) > 0 {
 		next = expiry
 	}
 	l.wheel.schedule(c, next)
+	if u != nil {
+		l.wheel.sooner(c, u.since+ticks(cfg.MessageTimeout))
+	}
 }
 
 var pingFrame = ws.MustCompileFrame(ws.NewPingFrame(nil))

@@ -35,8 +35,8 @@ type mail struct {
 	verdict any
 }
 
-// mailbox is the only way into a loop from outside. It is bounded in entries
-// and in payload bytes. The put that finds the loop asleep wakes it, later
+// mailbox is the only way into a loop from outside. Its pushes are bounded in
+// entries and in payload bytes. The put that finds the loop asleep wakes it, later
 // ones do not; so a burst costs one wakeup.
 type mailbox struct {
 	maxItems int
@@ -54,9 +54,10 @@ type mailbox struct {
 func (b *mailbox) put(m mail) error {
 	size := m.frame.size()
 	b.mu.Lock()
-	// One mail always fits into an empty box, however large. A verdict always
-	// fits: there are no more of them than connections that wait for one.
-	if m.kind != mailDecide && (len(b.items) >= b.maxItems || (b.bytes+size > b.maxBytes && len(b.items) > 0)) {
+	// One mail always fits into an empty box, however large. What has no frame is
+	// never refused: a session that is displaced or kicked must not stay, nor a
+	// verdict over a handshake be lost, nor a loop be left out of a drain, because others are behind with their writes.
+	if m.frame != nil && (len(b.items) >= b.maxItems || (b.bytes+size > b.maxBytes && len(b.items) > 0)) {
 		b.full++
 		b.mu.Unlock()
 		return ErrFull

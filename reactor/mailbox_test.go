@@ -47,12 +47,17 @@ func TestMailboxWakesOnce(t *testing.T) {
 func TestMailboxBounds(t *testing.T) {
 	b, _ := newTestMailbox(2, 1000)
 	for range 2 {
-		if err := b.put(mail{}); err != nil {
+		if err := b.put(mail{frame: &frame{}}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := b.put(mail{}); !errors.Is(err, ErrFull) {
+	if err := b.put(mail{frame: &frame{}}); !errors.Is(err, ErrFull) {
 		t.Fatalf("third of two: %v, want ErrFull", err)
+	}
+	for _, kind := range []mailKind{mailClose, mailDrain} {
+		if err := b.put(mail{kind: kind}); err != nil {
+			t.Fatalf("a full box refuses what is no push: %v", err)
+		}
 	}
 
 	b, _ = newTestMailbox(100, 1000)

@@ -17,6 +17,8 @@ type outbox struct {
 	free  uint32
 	dirty []uint32 // slots with something waiting, in order of arrival
 	head  int      // first of dirty that has not been flushed
+	count int      // frames waiting, those that several sockets share counted for each
+	taken int      // bytes of the mails since the outbox was empty, each counted once
 	bytes int      // waiting, for the memory ledger
 	peak  int      // most sockets of one fan-out since the last trim
 }
@@ -39,6 +41,7 @@ func (o *outbox) queue(c *conn, f *frame) {
 		o.nodes[c.outTail].next = n
 	}
 	c.outTail = n
+	o.count++
 	o.bytes += len(f.plain)
 	if !c.is(flagQueued) {
 		c.set(flagQueued)
@@ -56,6 +59,7 @@ func (o *outbox) pop(c *conn) *frame {
 	c.outHead = o.nodes[n].next
 	o.nodes[n] = waiting{next: o.free}
 	o.free = n
+	o.count--
 	o.bytes -= len(f.plain)
 	return f
 }
@@ -76,6 +80,10 @@ func (o *outbox) nextDirty() (slot uint32, ok bool) {
 		o.reset()
 		return 0, false
 	}
+	if o.head >= 4096 && o.head > len(o.dirty)/2 { // under steady load it is never empty
+		o.peak = max(o.peak, len(o.dirty))
+		o.head, o.dirty = 0, o.dirty[:copy(o.dirty, o.dirty[o.head:])]
+	}
 	slot = o.dirty[o.head]
 	o.head++
 	return slot, true
@@ -83,10 +91,17 @@ func (o *outbox) nextDirty() (slot uint32, ok bool) {
 
 func (o *outbox) pending() bool { return o.head < len(o.dirty) }
 
+// full tells that no more mail is to be dealt with before sockets are written to.
+// One mail always fits into an empty outbox, for however many sessions it is.
+func (o *outbox) full(maxBytes int) bool {
+	return o.pending() && (o.count >= maxWaiting || o.taken >= maxBytes)
+}
+
 // reset forgets the order of a fan-out that is written; nothing is waiting.
 func (o *outbox) reset() {
 	o.peak = max(o.peak, len(o.dirty))
 	o.head, o.dirty = 0, o.dirty[:0]
+	o.taken = 0
 }
 
 // trim lets go of the arena that a large fan-out has stretched, unless another

@@ -1,7 +1,10 @@
 package reactor
 
 import (
+	"errors"
 	"testing"
+
+	"github.com/limpet-gateway/limpet/internal/session"
 
 	"pgregory.net/rapid"
 )
@@ -73,5 +76,60 @@ func TestOutboxDirtyOncePerConnection(t *testing.T) {
 	}
 	if len(got) != 2 || got[0] != 1 || got[1] != 2 {
 		t.Fatalf("dirty = %v, want [1 2]", got)
+	}
+}
+
+// Broadcasts that come faster than the sockets take them fill the mailbox, which
+// refuses, and not the memory; and none that was accepted is forgotten.
+func TestBroadcastsFasterThanSockets(t *testing.T) {
+	l := newHandDrivenLoop(t, Config{MailboxItems: 500}, &mute{})
+	l.engine.loops.Store(&[]*loop{l})
+	l.mailbox.wake = func() error { l.engine.again <- l; return nil }
+	const sessions = 4000
+	var first *sink
+	for range sessions {
+		_, s := join(t, l)
+		if first == nil {
+			first = s
+		}
+	}
+	before := first.out
+	accepted, refused, most := 0, 0, 0
+	put := func() {
+		err := l.engine.Broadcast(Push{Opcode: session.Text, Payload: []byte("12345678")})
+		switch {
+		case err == nil:
+			accepted++
+		case errors.Is(err, ErrFull):
+			refused++
+		default:
+			t.Fatal(err)
+		}
+	}
+	for turn := 0; ; turn++ {
+		if turn < 100 {
+			for range 60 {
+				put()
+			}
+		}
+		select {
+		case <-l.engine.again:
+			l.readMail()
+		default:
+			if turn < 100 {
+				t.Fatal("the loop sleeps over its mail")
+			}
+			if accepted*10 != first.out-before || refused == 0 {
+				t.Fatalf("%d of %d broadcasts refused, %d bytes of %d accepted written", refused, accepted+refused, first.out-before, accepted)
+			}
+			if limit := maxWaiting + sessions; most > limit {
+				t.Fatalf("%d frames waited at once, want at most %d", most, limit)
+			}
+			if l.outbox.count != 0 || l.outbox.bytes != 0 {
+				t.Fatalf("%d frames of %d bytes left", l.outbox.count, l.outbox.bytes)
+			}
+			return
+		}
+		most = max(most, l.outbox.count)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -21,6 +22,10 @@ import (
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/wsproto"
 )
+
+// As in cmd/limpet: a thread that parts its descriptor table must be able to end,
+// and the first one cannot. Its copy would keep the tests' own sockets open.
+func init() { runtime.LockOSThread() }
 
 const patience = 20 * time.Second // for what must happen; generous for a busy machine
 
@@ -235,8 +240,8 @@ func (c *raw) frame() (ws.Frame, error) {
 	return ws.Frame{Header: header, Payload: payload}, err
 }
 
-// expectClose reads frames until a close frame.
-func (c *raw) expectClose(code uint16) {
+// expectClose reads frames until a close frame, and returns its reason.
+func (c *raw) expectClose(code uint16) string {
 	c.t.Helper()
 	for {
 		f, err := c.frame()
@@ -247,7 +252,7 @@ func (c *raw) expectClose(code uint16) {
 			if got := binary.BigEndian.Uint16(f.Payload); got != code {
 				c.t.Fatalf("close code %d %q, want %d", got, f.Payload[2:], code)
 			}
-			return
+			return string(f.Payload[2:])
 		}
 	}
 }

@@ -21,9 +21,11 @@ func (l *loop) write(c *conn, b []byte) bool {
 	return true
 }
 
-// room tells whether a session may have n more unsent bytes.
+// room tells whether a session may have n more unsent bytes. One that has none
+// has read all that it was sent, so it may have a message of any size.
 func (l *loop) room(c *conn, n int) bool {
-	return l.slab.socket(c).OutboundBuffered()+n <= l.engine.cfg.OutboundLimit
+	unsent := l.slab.socket(c).OutboundBuffered()
+	return unsent == 0 || unsent+n <= l.engine.cfg.OutboundLimit
 }
 
 // reply queues a message for the connection whose event is being handled.
@@ -88,23 +90,35 @@ func (l *loop) slow(c *conn) {
 	l.flushReplies(c)
 }
 
-// readMail empties the mailbox into the outbox and writes some of it. What is
-// left after a batch waits for the next turn, so that sockets with input are
-// heard in between; mail that arrives meanwhile joins the same writes.
+// readMail moves mail into the outbox and writes some of it. What is left
+// after a batch waits for the next turn, so that sockets with input are heard
+// in between; mail that arrives meanwhile joins the same writes, as long as the
+// outbox has room.
 func (l *loop) readMail() {
-	l.mails = l.mailbox.takeAll(l.mails)
-	for i := range l.mails {
-		l.deliver(&l.mails[i])
-	}
-	if l.flushSome(flushBatch) || !l.mailbox.sleep() {
+	l.sortMail()
+	if l.flushSome(flushBatch) || l.nextMail < len(l.mails) || !l.mailbox.sleep() {
 		// Not Execute from here: gnet runs tasks until there are none
 		// before it looks at its sockets again.
 		l.engine.again <- l
 	}
 }
 
+// sortMail deals with the mail that the mailbox holds now, until the outbox is
+// full. The mailbox is emptied only when all taken before is dealt with, so it
+// fills up, and refuses, while the sockets take longer than the mail to come.
+func (l *loop) sortMail() {
+	if l.nextMail == len(l.mails) {
+		l.mails, l.nextMail = l.mailbox.takeAll(l.mails), 0
+	}
+	for ; l.nextMail < len(l.mails) && !l.outbox.full(l.engine.cfg.MailboxBytes); l.nextMail++ {
+		l.deliver(&l.mails[l.nextMail])
+		l.mails[l.nextMail] = mail{} // lets the frame go
+	}
+}
+
 // deliver does what one mail asks for.
 func (l *loop) deliver(m *mail) {
+	l.outbox.taken += mailOverhead + m.frame.size()
 	var out Outcome
 	switch m.kind {
 	case mailSend:

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -159,6 +160,44 @@ func TestMoreClientsThanDescriptors(t *testing.T) {
 					t.Fatalf("service does not resume: %v", err)
 				}
 				time.Sleep(20 * time.Millisecond)
+			}
+		})
+	}
+}
+
+// What loops and refused connections need lies within the reserve, however many
+// loops there are: a flood of newcomers that do not go away costs nobody a session.
+func TestManyLoopsFewDescriptors(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		nofile int
+		args   []string
+	}{
+		{"shared", 512, []string{"--loops=32", "--fd-tables=shared"}},
+		{"per-loop", 512, []string{"--max-conns=2000"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			p := startProcess(t, test.nofile, append(test.args, "--uplink=echo")...)
+			var in []*websocket.Conn
+			for refused := 0; refused < 10; {
+				c, _, err := p.dial(fmt.Sprint("dev", len(in)))
+				if err != nil {
+					refused++
+					continue
+				}
+				in = append(in, c)
+			}
+			for range 600 {
+				c, err := net.Dial("tcp", p.Listen)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+			}
+			for i, c := range in {
+				if err := echo(c, "still here"); err != nil {
+					t.Fatalf("session %d of %d: %v", i, len(in), err)
+				}
 			}
 		})
 	}
