@@ -28,8 +28,19 @@ func idle(ctx context.Context, t *trial) error {
 	}
 	m := t.out.Memory
 	m.Base = base
-	defer t.memoryFigures(m)
-	var took time.Duration
+	took, err := t.ramp(ctx, m)
+	t.memoryFigures(m)
+	if err != nil {
+		return err
+	}
+	t.figure(report.Figure{Name: "connect_rate", Label: "opened per second", Unit: "/s",
+		Value: float64(t.fleet.Stats().Open) / took.Seconds()})
+	return t.fullCollection(ctx)
+}
+
+// ramp opens the connections step by step, with a reading after each step,
+// and returns the time spent on opening them.
+func (t *trial) ramp(ctx context.Context, m *report.Memory) (took time.Duration, err error) {
 	for step := 1; step <= t.opt.Steps; step++ {
 		want := t.opt.Conns*step/t.opt.Steps - t.opt.Conns*(step-1)/t.opt.Steps
 		d, dialErr := t.dial(ctx, want)
@@ -39,29 +50,24 @@ func idle(ctx context.Context, t *trial) error {
 		if step == t.opt.Steps && t.opt.Duration > 0 && dialErr == nil {
 			t.rec.enter("hold")
 			if err := hold(ctx, t.opt.Duration); err != nil {
-				return err
+				return took, err
 			}
 		}
 		t.rec.enter("settle")
 		if ctx.Err() == nil && t.server.Failure() == nil {
 			if err := t.point(ctx, m); err != nil {
-				return errors.Join(dialErr, err)
+				return took, errors.Join(dialErr, err)
 			}
 		}
 		if dialErr != nil {
-			return dialErr
+			return took, dialErr
 		}
 		if s := t.fleet.Stats(); load.Total(s.Closed) > 0 {
 			t.explain(s.Closed, fmt.Sprintf("%d idle connections were lost", load.Total(s.Closed)))
-			return errFaults
+			return took, errFaults
 		}
 	}
-	if err := t.fullCollection(ctx); err != nil {
-		return err
-	}
-	t.figure(report.Figure{Name: "connect_rate", Label: "opened per second", Unit: "/s", Better: report.Neutral,
-		Value: float64(t.fleet.Stats().Open) / took.Seconds()})
-	return nil
+	return took, nil
 }
 
 // fullCollection measures what one collection of all memory takes, where the

@@ -27,10 +27,12 @@ const tcpListen = "0A" // state in /proc/net/tcp
 // others; unrelated ones are an error that lists them.
 func (p Proc) Listener(addr netip.AddrPort) (pid int, err error) {
 	inodes := make(map[string]bool)
-	for _, name := range []string{"tcp", "tcp6"} {
-		text, err := os.ReadFile(p.path("net", name))
-		if err == nil {
-			listeningInodes(text, addr, inodes)
+	if diagListeners(addr, inodes) != nil { // a kernel without inet_diag
+		for _, name := range []string{"tcp", "tcp6"} {
+			text, err := os.ReadFile(p.path("net", name))
+			if err == nil {
+				listeningInodes(text, addr, inodes)
+			}
 		}
 	}
 	if len(inodes) == 0 {

@@ -258,6 +258,27 @@ func TestFakeProc(t *testing.T) {
 	require.Zero(t, p.NoFile(8))
 }
 
+// Both ways to find listeners agree.
+func TestDiagAgreesWithProc(t *testing.T) {
+	for _, on := range []string{"127.0.0.1:0", ":0", "[::1]:0"} {
+		l, err := net.Listen("tcp", on)
+		require.NoError(t, err)
+		defer l.Close()
+		port := uint16(l.Addr().(*net.TCPAddr).Port)
+		for _, ask := range []string{"127.0.0.1", "::1"} {
+			addr := netip.AddrPortFrom(netip.MustParseAddr(ask), port)
+			diag, proc := make(map[string]bool), make(map[string]bool)
+			require.NoError(t, diagListeners(addr, diag))
+			for _, name := range []string{"tcp", "tcp6"} {
+				text, err := os.ReadFile("/proc/net/" + name)
+				require.NoError(t, err)
+				listeningInodes(text, addr, proc)
+			}
+			require.Equal(t, proc, diag, "%s asked for %s", on, ask)
+		}
+	}
+}
+
 func TestParseHexAddr(t *testing.T) {
 	for text, want := range map[string]string{
 		"0100007F:1F90": "127.0.0.1:8080", "00000000:0050": "0.0.0.0:80",
