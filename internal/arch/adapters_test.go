@@ -26,7 +26,7 @@ var adapters = []struct {
 		"compressors are large: they are pooled in one place"},
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry"},
 		"packages count in plain atomics; only telemetry gives them names"},
-	{"github.com/charmbracelet", []string{"internal/live"}, "the terminal is drawn in one place"},
+	{"charm.land", []string{"internal/live"}, "the terminal is drawn in one place"},
 	{"github.com/knadh/koanf", []string{"internal/config"}, "configuration is merged in one place"},
 	{"github.com/spf13/pflag", []string{"internal/config", "cmd"}, "only cmd has a command line"},
 	{"github.com/spf13/cobra", []string{"cmd"}, "only cmd has a command line"},

@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
+	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/limpet-gateway/limpet/internal/telemetry"
@@ -104,8 +105,8 @@ func TestView(t *testing.T) {
 	shows := func(want ...string) {
 		t.Helper()
 		for _, w := range want {
-			if !strings.Contains(m.View(), w) {
-				t.Errorf("%q is not in\n%s", w, m.View())
+			if !strings.Contains(m.View().Content, w) {
+				t.Errorf("%q is not in\n%s", w, m.View().Content)
 			}
 		}
 	}
@@ -124,8 +125,8 @@ func TestView(t *testing.T) {
 	second.snapshot.Messages.In += 250
 	step(second)
 	shows("in 1,250 (250/s)")
-	for _, line := range strings.Split(m.View(), "\n") {
-		if n := len([]rune(line)); n > 60 {
+	for _, line := range strings.Split(m.View().Content, "\n") {
+		if n := lipgloss.Width(line); n > 60 {
 			t.Errorf("a line of %d columns in a window of 60: %q", n, line)
 		}
 	}
@@ -133,16 +134,16 @@ func TestView(t *testing.T) {
 	step(answer{err: errors.New("no gateway answers there")})
 	shows("no gateway answers there", "12,345") // the last that is known
 	step(second)
-	if strings.Contains(m.View(), "no gateway") {
+	if strings.Contains(m.View().Content, "no gateway") {
 		t.Error("the error stays")
 	}
 
-	step(tea.KeyMsg{Type: tea.KeyRunes, Runes: []rune("p")})
+	step(tea.KeyPressMsg{Code: 'p', Text: "p"})
 	third := second
 	third.snapshot.Sessions = 99
 	step(third)
 	shows("paused", "12,345")
-	for _, key := range []tea.KeyMsg{{Type: tea.KeyRunes, Runes: []rune("q")}, {Type: tea.KeyCtrlC}} {
+	for _, key := range []tea.KeyPressMsg{{Code: 'q', Text: "q"}, {Code: 'c', Mod: tea.ModCtrl}} {
 		if cmd := step(key); cmd == nil || cmd() != tea.Quit() {
 			t.Errorf("%s does not quit", key)
 		}

@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	tea "github.com/charmbracelet/bubbletea"
-	"github.com/charmbracelet/lipgloss"
+	tea "charm.land/bubbletea/v2"
+	"charm.land/lipgloss/v2"
 
 	"github.com/limpet-gateway/limpet/internal/telemetry"
 )
@@ -25,7 +25,7 @@ type Ask func(context.Context) (telemetry.Snapshot, error)
 // comes back into view.
 func Run(ctx context.Context, ask Ask, interval time.Duration, in io.Reader, out io.Writer) error {
 	m := model{ctx: ctx, ask: ask, interval: interval}
-	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out), tea.WithAltScreen()).Run()
+	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out)).Run()
 	if err != nil && ctx.Err() != nil {
 		return nil // the caller ended it
 	}
@@ -68,11 +68,11 @@ func (m model) askCmd() tea.Cmd {
 // Update implements tea.Model.
 func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 	switch msg := msg.(type) {
-	case tea.KeyMsg:
+	case tea.KeyPressMsg:
 		switch msg.String() {
 		case "q", "esc", "ctrl+c":
 			return m, tea.Quit
-		case "p", " ":
+		case "p", "space":
 			m.paused = !m.paused
 		}
 	case tea.WindowSizeMsg:
@@ -119,7 +119,13 @@ var (
 )
 
 // View implements tea.Model.
-func (m model) View() string {
+func (m model) View() tea.View {
+	v := tea.NewView(m.text())
+	v.AltScreen = true
+	return v
+}
+
+func (m model) text() string {
 	width := m.width
 	if width <= 0 {
 		width = 80
