@@ -58,6 +58,10 @@ $(KAFKA)/.fetched: bridge/kafkatest/pom.xml
 test-kafka: $(KAFKA)/.fetched ## run the bridge's tests on Apache Kafka, and one with the broker away for a minute
 	LIMPET_TEST_KAFKA_LIBS=$(KAFKA) LIMPET_TEST_OUTAGE=60s $(GO) test -timeout $(TIMEOUT) ./bridge
 
+.PHONY: test-browser
+test-browser: build ## try the dashboard in headless Chromium (needs node, npm and chromium)
+	cd internal/dashboard/browser && npm ci --silent --no-audit --no-fund && LIMPET=$(CURDIR)/bin/limpet npm test --silent
+
 .PHONY: lint
 lint: ## gofmt, go vet, staticcheck
 	@unformatted=$$($(GOFMT) -l $$(git ls-files '*.go' 2>/dev/null || find . -name '*.go')); \

@@ -12,7 +12,9 @@ import (
 // this node takes. It changes nothing and stops nothing: a host that falls short
 // serves until it meets the limit.
 func (n *node) checkHost(context.Context) error {
-	return tellShortfalls(n.log, sysctl.System(), hostNeed(n.engine.Limits()))
+	var err error
+	n.hostLimits, err = tellShortfalls(n.log, sysctl.System(), hostNeed(n.engine.Limits()))
+	return err
 }
 
 // hostNeed is what the engine will hold, in the words of the check.
@@ -25,18 +27,19 @@ func hostNeed(l reactor.Limits) sysctl.Need {
 }
 
 // tellShortfalls logs one line for each setting that falls short; what is only
-// advice, and there on most hosts, at debug.
-func tellShortfalls(log *slog.Logger, root sysctl.Root, need sysctl.Need) error {
+// advice, and there on most hosts, at debug. It returns those that are required.
+func tellShortfalls(log *slog.Logger, root sysctl.Root, need sysctl.Need) (required []string, err error) {
 	falls, err := sysctl.Startup(root, need)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, f := range falls {
 		if f.Required {
 			log.Warn("this host falls short: " + f.Line)
+			required = append(required, f.Line)
 		} else {
 			log.Debug("this host could be better: " + f.Line)
 		}
 	}
-	return nil
+	return required, nil
 }

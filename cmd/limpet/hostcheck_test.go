@@ -16,10 +16,14 @@ func TestShortfallsAreToldInOneLineEach(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo}))
 	need := hostNeed(reactor.Limits{MaxConns: 90_000_000, Loops: 8, PerLoopTables: true, PerTable: 18_976})
-	if err := tellShortfalls(log, sysctl.System(), need); err != nil {
+	required, err := tellShortfalls(log, sysctl.System(), need)
+	if err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
+	if len(required) != len(lines) {
+		t.Errorf("%d settings are returned and %d told", len(required), len(lines))
+	}
 	told := map[string]bool{}
 	for _, line := range lines {
 		_, rest, ok := strings.Cut(line, "this host falls short: ")
@@ -43,7 +47,7 @@ func TestShortfallsAreToldInOneLineEach(t *testing.T) {
 func TestSmallNodeStartsInSilence(t *testing.T) {
 	var out bytes.Buffer
 	log := slog.New(slog.NewTextHandler(&out, &slog.HandlerOptions{Level: slog.LevelInfo}))
-	if err := tellShortfalls(log, sysctl.System(), hostNeed(reactor.Limits{MaxConns: 100, Loops: 1})); err != nil {
+	if _, err := tellShortfalls(log, sysctl.System(), hostNeed(reactor.Limits{MaxConns: 100, Loops: 1})); err != nil {
 		t.Fatal(err)
 	}
 	if strings.Contains(out.String(), "memory available is") {

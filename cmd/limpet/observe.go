@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/api"
+	"github.com/limpet-gateway/limpet/internal/dashboard"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/telemetry"
 )
@@ -11,14 +12,15 @@ import (
 // observe puts onto the API address what shows the node at work.
 func (n *node) observe() error {
 	sources := telemetry.Sources{
-		Node:    n.cfg.Node,
-		Version: versionText(),
-		Started: n.started,
-		Status:  n.status,
-		Engine:  n.engine,
-		Table:   n.table,
-		Uplink:  n.uplink,
-		Router:  n.router,
+		Node:       n.cfg.Node,
+		Version:    versionText(),
+		Started:    n.started,
+		Status:     n.status,
+		HostLimits: n.hostLimits,
+		Engine:     n.engine,
+		Table:      n.table,
+		Uplink:     n.uplink,
+		Router:     n.router,
 	}
 	if n.downlink != nil {
 		sources.Downlink = n.downlink.Downlink
@@ -33,6 +35,9 @@ func (n *node) observe() error {
 	}
 	n.api.Handle("GET /metrics", metrics.Handler())
 	n.api.ServeSnapshots(func() any { return sources.Snapshot() })
+	for pattern, handler := range dashboard.Handlers() {
+		n.api.Handle(pattern, handler)
+	}
 	n.api.ServeProfiles()
 	n.api.ServeLogLevel(n.logs)
 	n.api.ServeWatch(api.Watch{

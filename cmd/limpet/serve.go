@@ -61,6 +61,7 @@ type node struct {
 	logs        *telemetry.Log // log, and what changes its level
 	incarnation uint64
 	started     time.Time
+	hostLimits  []string // settings of the host that fall short
 
 	ready     api.Readiness
 	broker    *embedded.Broker // nil with a Kafka of the user's, or without Kafka

@@ -37,7 +37,8 @@ type Snapshot struct {
 	BytesPerSession int64             `json:"bytes_per_session"` // resident; 0 without sessions
 	Goroutines      int               `json:"goroutines"`
 	Host            Host              `json:"host"`
-	HostError       string            `json:"host_error,omitempty"` // why host says nothing
+	HostError       string            `json:"host_error,omitempty"`  // why host says nothing
+	HostLimits      []string          `json:"host_limits,omitempty"` // settings that fell short at the start
 }
 
 // Connections of clients, by state.
@@ -93,7 +94,8 @@ func (s *Sources) Snapshot() Snapshot {
 	now := time.Now()
 	snap := Snapshot{
 		Time: now, Node: s.Node, Version: s.Version, UptimeSeconds: int64(now.Sub(s.Started) / time.Second),
-		Refused: map[string]uint64{}, Closed: map[string]uint64{},
+		HostLimits: s.HostLimits,
+		Refused:    map[string]uint64{}, Closed: map[string]uint64{},
 		Memory: s.Memory(), Goroutines: runtime.NumGoroutine(),
 	}
 	if s.Status != nil {

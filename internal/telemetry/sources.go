@@ -16,6 +16,9 @@ type Sources struct {
 	Started time.Time
 	// Status says how ready the node is, and why not quite.
 	Status func() (status string, reasons []string)
+	// HostLimits are the settings of the host that fell short at the start,
+	// one line each.
+	HostLimits []string
 
 	Engine   *reactor.Engine
 	Table    *registry.Table
