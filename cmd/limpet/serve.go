@@ -40,8 +40,7 @@ func serve(ctx context.Context, loaded *config.Loaded) error {
 	defer signal.Stop(signals)
 
 	n := &node{cfg: loaded.Serve, log: log.Logger, logs: log, started: time.Now(), incarnation: newIncarnation()}
-	if err := n.start(ctx); err != nil {
-		n.stop(stopTimeout)
+	if err := n.startUntil(ctx, signals); err != nil {
 		return err
 	}
 	n.announce(os.Stderr)
@@ -51,6 +50,35 @@ func serve(ctx context.Context, loaded *config.Loaded) error {
 	case <-n.engine.Done():
 		n.stop(stopTimeout)
 		return errors.New("the event loops ended; see the log above")
+	}
+}
+
+// startUntil starts the node, or ends it when a signal comes first: Kafka may
+// take its time to answer. A second signal does not wait for that end.
+func (n *node) startUntil(ctx context.Context, signals <-chan os.Signal) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() {
+		err := n.start(ctx)
+		if err == nil {
+			err = ctx.Err()
+		}
+		if err != nil {
+			n.stop(stopTimeout)
+		}
+		ended <- err
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case s := <-signals:
+		cancel()
+		select {
+		case <-ended:
+		case <-signals:
+		}
+		return fmt.Errorf("ended by a signal (%s) before it served", s)
 	}
 }
 

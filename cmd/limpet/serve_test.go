@@ -165,6 +165,31 @@ func TestMoreClientsThanDescriptors(t *testing.T) {
 	}
 }
 
+// A signal ends a gateway that waits for a Kafka that does not answer.
+func TestSignalDuringStart(t *testing.T) {
+	mute, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	cmd := exec.Command("limpet", "serve", "--listen=127.0.0.1:0", "--api=127.0.0.1:0", "--kafka="+mute.Addr().String())
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	asks, err := mute.Accept()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer asks.Close()
+	begun := time.Now()
+	_ = cmd.Process.Signal(syscall.SIGINT)
+	_ = cmd.Wait()
+	if code, took := cmd.ProcessState.ExitCode(), time.Since(begun); code != exitFailed || took > 6*time.Second {
+		t.Errorf("exit code %d after %v", code, took)
+	}
+}
+
 // What loops and refused connections need lies within the reserve, however many
 // loops there are: a flood of newcomers that do not go away costs nobody a session.
 func TestManyLoopsFewDescriptors(t *testing.T) {
