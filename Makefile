@@ -91,6 +91,10 @@ bench: build baselines ## measure idle, echo and fanout against gorilla servers 
 comma = ,
 
 # What the host lacks for these, descriptors or memory, is said before the start.
+.PHONY: bench-bridge
+bench-bridge: ## measure messages per second into Kafka, and the way of a push
+	$(GO) test ./cmd/limpet -run '^$$' -bench '^Benchmark(Uplink|Push)' -benchtime 20000x
+
 .PHONY: bench-200k
 bench-200k: build ## measure 200,000 idle sessions in one process
 	$(call measure,idle-200k,idle --spawn limpet --conns 200000 --rounds 1 --steps 8 --rate 10000 --timeout 30s)
