@@ -143,6 +143,9 @@ func (l *loop) closed(c *conn, err error) {
 	} else if c.state == lingering {
 		l.lingerers.Add(-1)
 	}
+	if c.is(flagGated) {
+		l.engine.cfg.Gate.Leave(addrOf(l.slab.socket(c)))
+	}
 	l.count.conns.Add(-1)
 	if c.is(flagSession) {
 		reason := c.reason

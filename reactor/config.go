@@ -67,6 +67,8 @@ type Config struct {
 	ControlRate   int // control frames a session may send per second; 100
 	MaxUndecided  int // connections that may wait for Engine.Decide; 4,096
 
+	Gate Gate // nil lets everybody in
+
 	Log *slog.Logger // nil discards
 }
 

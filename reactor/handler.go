@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"net"
+	"net/netip"
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/session"
@@ -28,6 +29,16 @@ type Handler interface {
 
 	// Close says that the session has ended. Sends to it fail from here on.
 	Close(s Session, reason session.CloseReason)
+}
+
+// Gate decides over connections as they are accepted, before a byte is read.
+// Its methods are called on every loop and must not block.
+type Gate interface {
+	// Admit takes in a connection from addr, or says with which HTTP status
+	// to refuse it and when to come back. Where counted is true, Leave
+	// follows exactly once.
+	Admit(addr netip.Addr) (counted bool, status int, retryAfter time.Duration)
+	Leave(addr netip.Addr)
 }
 
 // Opening is an upgrade request that is about to become a session.

@@ -1,6 +1,9 @@
 package reactor
 
 import (
+	"net"
+	"net/netip"
+
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
 
@@ -20,9 +23,13 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	l.count.conns.Add(1)
 	l.enter(c, handshaking)
 	c.seen = l.wheel.now
-	switch {
+	answer := e.refusal
+	switch refusal := l.gate(c, socket); {
 	case e.draining.Load():
 		l.count.refusedDrain.Add(1)
+	case refusal != nil:
+		l.count.refusedGate.Add(1)
+		answer = refusal
 	case !l.admit(c):
 		l.count.refusedLimit.Add(1)
 	default:
@@ -31,11 +38,38 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	}
 	if int(l.lingerers.Load()) >= e.plan.lingerMax {
 		// No room even to say no politely: the peer may see a reset.
-		_, _ = socket.Write(e.refusal)
+		_, _ = socket.Write(answer)
 		return gnet.Close
 	}
-	l.refuse(c, e.refusal)
+	l.refuse(c, answer)
 	return gnet.None
+}
+
+// gate asks the gate, and returns the answer for a connection that it refuses.
+func (l *loop) gate(c *conn, socket gnet.Conn) (refusal []byte) {
+	g := l.engine.cfg.Gate
+	if g == nil {
+		return nil
+	}
+	counted, status, retryAfter := g.Admit(addrOf(socket))
+	if counted {
+		c.set(flagGated)
+	}
+	if status == 0 {
+		return nil
+	}
+	r := wsproto.NewRefusal(status, "too many connections; come back later")
+	r.RetryAfter = retryAfter
+	return r.AppendResponse(nil)
+}
+
+// addrOf is where a connection comes from. gnet keeps it until OnClose has
+// returned, so it need not be kept here.
+func addrOf(socket gnet.Conn) netip.Addr {
+	if tcp, ok := socket.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // admit gives c a place below the connection limits: the engine's and, as a

@@ -38,6 +38,7 @@ const (
 	flagQueued              // in the loop's dirty list
 	flagSession             // the handler was told of it and must be told of its end
 	flagCounted             // it holds a place below the connection limit
+	flagGated               // the gate has counted it and must be told of its end
 )
 
 // conn is all that limpet itself keeps for one connection, beside what gnet

@@ -16,6 +16,7 @@ type counters struct {
 	refusedLimit atomic.Uint64
 	refusedDrain atomic.Uint64
 	refusedHTTP  atomic.Uint64
+	refusedGate  atomic.Uint64
 	opened       atomic.Uint64
 	messagesIn   atomic.Uint64
 	framesIn     atomic.Uint64 // copied from the decoder
@@ -67,6 +68,7 @@ type Stats struct {
 	Accepted     uint64
 	RefusedLimit uint64 // answered 503 because a limit was reached
 	RefusedDrain uint64 // answered 503 because the node drains
+	RefusedGate  uint64 // answered as the gate said
 	RefusedHTTP  uint64 // not a valid upgrade request, or refused by the handler
 	RefusedLate  uint64 // of RefusedHTTP: too many were undecided, or one for too long
 	Opened       uint64
@@ -107,6 +109,7 @@ func (e *Engine) Stats() Stats {
 		s.Accepted += n.accepted.Load()
 		s.RefusedLimit += n.refusedLimit.Load()
 		s.RefusedDrain += n.refusedDrain.Load()
+		s.RefusedGate += n.refusedGate.Load()
 		s.RefusedHTTP += n.refusedHTTP.Load()
 		s.RefusedLate += n.undecided.Load()
 		s.Opened += n.opened.Load()
