@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 
+	"github.com/limpet-gateway/limpet/internal/admission"
 	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/session"
@@ -28,6 +29,10 @@ func (n *node) prepareAuth(context.Context) error {
 	}
 	n.gateway.SetAuth(n.auth, n.cfg.AuthTimeout, n.cfg.Node)
 	return nil
+}
+
+func admissionLimits(c *config.Serve) admission.Limits {
+	return admission.Limits{Rate: c.AcceptRate, SourceConns: c.ConnsPerIP, SourceRate: c.RatePerIP, SourceBurst: c.BurstPerIP}
 }
 
 func authConfig(c *config.Serve, log *slog.Logger, decided func(session.ID, *auth.Decision)) auth.Config {

@@ -60,7 +60,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 	undelivered := router.OnUndelivered != nil
 	router.Local, router.Controller, router.OnUndelivered = nil, nil, nil
 	priority, rules := priorities(c)
-	return fmt.Sprintf("%+v\n%+v\n", directoryConfig(c, nil), authConfig(c, nil, nil)) + fmt.Sprintf("%+v %v %+v %+v %v\n", router, undelivered, rateLimits(c), rules, priority) +
+	return fmt.Sprintf("%+v\n%+v\n%+v\n", directoryConfig(c, nil), authConfig(c, nil, nil), admissionLimits(c)) + fmt.Sprintf("%+v %v %+v %+v %v\n", router, undelivered, rateLimits(c), rules, priority) +
 		fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
 }
 
@@ -87,7 +87,7 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 		"priority": "low", "priority-rules": "json:p", "rate-messages": "9", "rate-bytes": "9KiB", "rate-burst": "9s",
 		"report-undelivered": "true", "dedup-window": "9s",
 		"redis": "redis://h:1", "redis-expect": "9", "redis-lease": "9s", "redis-timeout": "90ms", "redis-queue": "9999", "redis-reregister": "999",
-		"auth-timeout": "9s", "auth-waiting": "99", "jwt-secret": "ffffffffffffffffffffffffffffffff", "jwt-keys": "a.pem", "jwt-jwks": "http://a/",
+		"accept-rate": "9", "conns-per-ip": "9", "rate-per-ip": "9", "burst-per-ip": "9", "auth-timeout": "9s", "auth-waiting": "99", "jwt-secret": "ffffffffffffffffffffffffffffffff", "jwt-keys": "a.pem", "jwt-jwks": "http://a/",
 		"jwt-refresh": "9s", "jwt-issuer": "i", "jwt-audience": "a", "jwt-leeway": "9s", "jwt-claim-principal": "p", "jwt-claim-groups": "g",
 		"jwt-claim-tenant": "t", "jwt-claim-priority": "x", "jwt-claim-messages": "m", "jwt-claim-bytes": "b", "webhook-url": "http://b/",
 		"webhook-timeout": "1s", "webhook-concurrency": "9", "webhook-remember": "9s", "webhook-fail-open": "true",

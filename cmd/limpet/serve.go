@@ -14,6 +14,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/bridge/embedded"
+	"github.com/limpet-gateway/limpet/internal/admission"
 	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/config"
@@ -139,7 +140,11 @@ func (n *node) prepareEngine(context.Context) error {
 	n.table = registry.NewTable(registryConfig(&n.cfg, n.incarnation))
 	n.gateway = gateway.New(n.table, n.log)
 	n.watch = gateway.NewWatch(n.gateway, n.table, n.logs.Everything())
-	engine, err := reactor.New(reactorConfig(&n.cfg, n.incarnation, n.log), n.watch)
+	engineConfig := reactorConfig(&n.cfg, n.incarnation, n.log)
+	if limits := admissionLimits(&n.cfg); limits != (admission.Limits{}) {
+		engineConfig.Gate = admission.NewTable(limits)
+	}
+	engine, err := reactor.New(engineConfig, n.watch)
 	if err != nil {
 		return err
 	}

@@ -80,6 +80,13 @@ type Serve struct {
 	// MaxConns is the number of connections above which newcomers get 503.
 	// 0: as many as the limit of open files allows.
 	MaxConns int
+	// AcceptRate bounds the new connections per second of the node; ConnsPerIP,
+	// RatePerIP and BurstPerIP the connections of one source: at a time, new
+	// ones per second, and at once. 0: no limit; for the burst, RatePerIP.
+	AcceptRate int
+	ConnsPerIP int
+	RatePerIP  int
+	BurstPerIP int
 	// SessionsPerPrincipal is how many sessions one principal may have at a
 	// time; a further one displaces the oldest.
 	SessionsPerPrincipal int
