@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"sync"
 	"syscall"
 	"time"
 
@@ -216,8 +217,11 @@ func (n *node) startDownlink(context.Context) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	n.downlink = &downlinkTask{down, cancel, make(chan struct{})}
+	var tasks sync.WaitGroup
+	tasks.Go(func() { n.watchKafka(ctx) })
 	go func() {
 		defer close(n.downlink.done)
+		defer tasks.Wait()
 		if err := down.Run(ctx); err != nil {
 			n.log.Error("the downlink ended; pushes through Kafka no longer arrive", "err", err)
 		}
