@@ -130,10 +130,14 @@ func (s *Server) Must(args ...string) string {
 	return reply
 }
 
-// Info returns one field of INFO.
+// Info returns one field of INFO, or "" where the server does not answer: one
+// that changes its role cuts its clients off.
 func (s *Server) Info(field string) string {
-	s.t.Helper()
-	for line := range strings.Lines(s.Must("INFO", "everything")) {
+	text, err := s.Do("INFO", "everything")
+	if err != nil {
+		return ""
+	}
+	for line := range strings.Lines(text) {
 		if name, value, ok := strings.Cut(strings.TrimSpace(line), ":"); ok && name == field {
 			return value
 		}
