@@ -111,7 +111,7 @@ func TestProfile(t *testing.T) {
 		for echo(c, "x") == nil {
 		}
 	}()
-	for kind, want := range map[string]string{"cpu": "gnet", "heap": "limpet.(*node).start", "goroutine": "serve"} {
+	for kind, want := range map[string]string{"cpu": "gnet", "heap": "Type: alloc_objects", "goroutine": "serve"} {
 		file := filepath.Join(t.TempDir(), kind+".pprof")
 		if out := p.limpet("profile", kind, "--time", "1s", "-o", file); !strings.Contains(out, "go tool pprof") {
 			t.Errorf("%s: %s", kind, out)
