@@ -33,6 +33,11 @@ func idle(ctx context.Context, t *trial) error {
 	if err != nil {
 		return err
 	}
+	if t.opt.Exercise > 0 {
+		if err := t.exercise(ctx, m); err != nil {
+			return err
+		}
+	}
 	t.figure(report.Figure{Name: "connect_rate", Label: "opened per second", Unit: "/s",
 		Value: float64(t.fleet.Stats().Open) / took.Seconds()})
 	return t.fullCollection(ctx)
@@ -108,6 +113,38 @@ func (t *trial) point(ctx context.Context, m *report.Memory) error {
 		t.note("memory at %d connections was still changing when it was read", open)
 	}
 	t.say("%6d connections: RSS %s%s", open, report.FormatValue(float64(mem.RSS), "B"), map[bool]string{false: " (not settled)"}[ok])
+	return nil
+}
+
+// exerciseRate is how many messages a second exercise sends: slow enough that
+// each is answered before many others come, so that what stays afterwards is
+// what a connection holds and not what a burst has stretched.
+const exerciseRate = 1000
+
+// exercise has every connection echo one message in turn, and reads what the
+// server holds once it has settled: a server that keeps a buffer for each
+// connection that was ever busy shows it here.
+func (t *trial) exercise(ctx context.Context, m *report.Memory) error {
+	conns := t.fleet.Stats().Open
+	last := m.Points[len(m.Points)-1].Memory.RSS
+	spec := load.TrafficSpec{Rate: exerciseRate, Size: t.opt.Exercise, Duration: time.Duration(float64(conns) / exerciseRate * float64(time.Second))}
+	r, phase, err := t.drive(ctx, "exercise", spec)
+	if err == nil {
+		err = t.trafficFaults(phase, r)
+	}
+	if err != nil {
+		return err
+	}
+	t.rec.enter("settle")
+	after, ok, err := t.settled(ctx)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		t.note("memory after the exercise was still changing when it was read")
+	}
+	t.figure(report.Figure{Name: "rss_left_by_message", Label: fmt.Sprintf("RSS left by a message of %d B each", t.opt.Exercise), Unit: "B", Better: report.Lower,
+		Value: (float64(after.RSS) - float64(last)) / float64(conns)})
 	return nil
 }
 

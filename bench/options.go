@@ -37,6 +37,7 @@ type Options struct {
 	SlowShare float64 // of the connections that do not read
 	Churn     float64 // connections per second that are replaced
 	Clients   int     // client processes at least; 0: as many as are needed
+	Exercise  int     // bytes that every idle connection echoes once before a last reading; 0: none
 
 	Client  []string // command of a client process
 	Env     []string // added to its environment
@@ -101,6 +102,9 @@ func (o *Options) Validate() error {
 	}
 	if o.Churn < 0 {
 		bad("--churn %v: want 0 or more", o.Churn)
+	}
+	if o.Exercise != 0 && (o.Exercise < load.StampLen || o.Exercise > MaxSize) {
+		bad("--exercise %d: want 0 (none), or %d to %d bytes", o.Exercise, load.StampLen, MaxSize)
 	}
 	if o.Clients < 0 {
 		bad("--clients %d: want 0 (as many as are needed) or more", o.Clients)

@@ -103,6 +103,7 @@ func addBenchFlags(f *pflag.FlagSet, o *bench.Options, out *benchFlags) {
 	f.IntSliceVar(&o.InFlight, "in-flight", o.InFlight, "broadcasts under way at once, one part each")
 	f.Float64Var(&o.SlowShare, "slow-share", o.SlowShare, "part of the connections that never read")
 	f.Float64Var(&o.Churn, "churn", o.Churn, "connections per second that are replaced")
+	f.IntVar(&o.Exercise, "exercise", 0, "idle: bytes that every connection echoes once before a last reading; 0: none")
 	f.IntVar(&o.Clients, "clients", 0, "client processes at least; 0: as many as are needed")
 	f.StringVar(&out.json, "json", "", "write the result to `FILE`")
 	f.StringVar(&out.html, "html", "", "write a page with charts to `FILE`")
