@@ -249,7 +249,11 @@ func (n *node) startAPI(context.Context) error {
 	}
 	n.api = server
 	n.serveV1()
-	return n.observe()
+	if err := n.observe(); err != nil {
+		return err
+	}
+	server.Serve()
+	return nil
 }
 
 func (n *node) alive() error {

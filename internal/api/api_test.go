@@ -61,6 +61,7 @@ func start(t *testing.T, change func(*Config)) *fixture {
 		t.Fatal(err)
 	}
 	f.Server = server
+	server.Serve()
 	transport := &http.Transport{}
 	f.client = &http.Client{Transport: transport, Timeout: 10 * time.Second}
 	t.Cleanup(func() {
@@ -296,6 +297,7 @@ func TestClose(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			server.Serve()
 			running := make(chan struct{})
 			server.Handle("GET /slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 				close(running)

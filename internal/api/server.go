@@ -53,13 +53,16 @@ type Server struct {
 	listener net.Listener
 	token    atomic.Pointer[[sha256.Size]byte] // nil: none is asked for
 	closing  chan struct{}                     // closed when streams should end
+	served   atomic.Bool                       // Serve was called
 }
 
-// Listen opens the API address and starts to serve it, with the handlers of
-// this package; Handle adds more. End it with Close.
+// Listen opens the API address with the handlers of this package; Handle adds
+// more, and Serve answers. Who connects in between waits: no request meets a
+// server that has not all of its handlers, or not yet the token that guards
+// them. End it with Close.
 //
-// It opens descriptors and starts goroutines, so it must come after the event
-// loops have taken descriptor tables of their own.
+// It opens descriptors, so it must come after the event loops have taken
+// descriptor tables of their own.
 func Listen(config Config) (*Server, error) {
 	s := &Server{config: config, mux: http.NewServeMux(), closing: make(chan struct{})}
 	if s.config.Info.Started.IsZero() {
@@ -83,13 +86,18 @@ func Listen(config Config) (*Server, error) {
 	s.Handle("GET /healthz", http.HandlerFunc(s.health))
 	s.Handle("GET /readyz", http.HandlerFunc(s.ready))
 	s.Handle("GET /v1/info", http.HandlerFunc(s.info))
+	return s, nil
+}
+
+// Serve starts to answer. It is called once, after the last Handle.
+func (s *Server) Serve() {
+	s.served.Store(true)
 	go func() {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
-			config.Log.Error("the API address is no longer served", "error", err)
-			config.Readiness.Degrade("api", err.Error())
+			s.config.Log.Error("the API address is no longer served", "error", err)
+			s.config.Readiness.Degrade("api", err.Error())
 		}
 	}()
-	return s, nil
 }
 
 // Addr is the address that is listened on, with the port that was given for
@@ -97,12 +105,15 @@ func Listen(config Config) (*Server, error) {
 func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Handle serves pattern (of net/http.ServeMux, with a method) with handler.
-// It panics when the pattern is taken.
+// It panics when the pattern is taken. Before Serve.
 func (s *Server) Handle(pattern string, handler http.Handler) { s.mux.Handle(pattern, handler) }
 
 // Close takes no more requests and waits for the running ones until ctx is
 // done; what still runs then is cut off, and ctx's error returned.
 func (s *Server) Close(ctx context.Context) error {
+	if !s.served.Load() {
+		return s.listener.Close()
+	}
 	if err := s.http.Shutdown(ctx); err != nil {
 		return fmt.Errorf("api: requests were cut off: %w", errors.Join(err, s.http.Close()))
 	}
