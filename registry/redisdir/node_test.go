@@ -162,15 +162,20 @@ func (n *testNode) settled() {
 	})
 }
 
-// find is a lookup as "node session" strings, sorted.
+// find is a lookup as "node session" strings, sorted. While the node is
+// getting over a fault, it waits.
 func (n *testNode) find(principal string) []string {
 	n.t.Helper()
-	found := []string{}
-	if err := n.dir.Lookup(n.t.Context(), []string{principal}, func(_ int, l Location) {
-		found = append(found, l.Node.ID+" "+l.Session.ID.String())
-	}); err != nil {
-		n.t.Fatal(err)
-	}
+	var found []string
+	eventually(n.t, 10*time.Second, func() string {
+		found = []string{}
+		if err := n.dir.Lookup(n.t.Context(), []string{principal}, func(_ int, l Location) {
+			found = append(found, l.Node.ID+" "+l.Session.ID.String())
+		}); err != nil {
+			return err.Error()
+		}
+		return ""
+	})
 	slices.Sort(found)
 	return found
 }
