@@ -216,7 +216,11 @@ func (d *Directory) newIncarnation(ctx context.Context, mode string) error {
 	d.watch.saw(n)
 	// Records of earlier incarnations are still this node's, until the resync
 	// has rewritten or removed the last of them.
-	mine := append([]uint32{n}, *d.mine.Load()...)
+	formers, err := d.stillMine(ctx, *d.mine.Load())
+	if err != nil {
+		return err
+	}
+	mine := append([]uint32{n}, formers...)
 	d.mine.Store(&mine)
 	d.leaseHeld(sent)
 	if len(mine) > 1 {
@@ -224,6 +228,28 @@ func (d *Directory) newIncarnation(ctx context.Context, mode string) error {
 		d.askResync("new incarnation")
 	}
 	return nil
+}
+
+// stillMine leaves out incarnations that are another process's by now: after
+// Redis has lost its memory, numbers may be given out a second time.
+func (d *Directory) stillMine(ctx context.Context, incarnations []uint32) ([]uint32, error) {
+	if len(incarnations) == 0 {
+		return nil, nil
+	}
+	owners, err := d.store.one(ctx, func(b rueidis.Builder) rueidis.Completed {
+		return b.Hgetall().Key(keyIncarnations).Build()
+	}).AsStrMap()
+	if err != nil {
+		return nil, err
+	}
+	var mine []uint32
+	for _, n := range incarnations {
+		owner, known := owners[strconv.FormatUint(uint64(n), 10)]
+		if !known || owner == description(d.table.Incarnation(), d.config.Node) {
+			mine = append(mine, n)
+		}
+	}
+	return mine, nil
 }
 
 func (d *Directory) leaseHeld(sent time.Time) {

@@ -99,7 +99,9 @@ type liveSession struct {
 
 func (m *model) addNode() {
 	m.named++
-	m.nodes = append(m.nodes, startNode(m.t, quick(m.proxy.URL(), fmt.Sprintf("n%d-%d", m.run, m.named)), m.limit))
+	config := quick(m.proxy.URL(), fmt.Sprintf("n%d-%d", m.run, m.named))
+	config.Audit = 2 * time.Second // a node that dies may take notices along
+	m.nodes = append(m.nodes, startNode(m.t, config, m.limit))
 }
 
 func (m *model) end() {

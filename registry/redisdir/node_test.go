@@ -221,6 +221,15 @@ func agree(t testing.TB, url string, nodes ...*testNode) {
 				return fmt.Sprintf("node %s is %s with %d changes waiting", n.id, n.dir.State(), n.dir.waiting())
 			}
 		}
+		known, err := r.Nodes(ctx)
+		if err != nil {
+			return err.Error()
+		}
+		for _, n := range nodes { // one that has not noticed yet that it lost its lease agrees with nothing
+			if !slices.ContainsFunc(known, func(k Node) bool { return k.Alive && k.Incarnation == n.dir.Stats().Incarnation }) {
+				return fmt.Sprintf("node %s is not alive in the directory: %v", n.id, known)
+			}
+		}
 		wrong, err := Check(ctx, r, tables, 1, 0)
 		if err != nil {
 			return err.Error()

@@ -18,8 +18,10 @@ import (
 // state once more, and is told if it has to give way. That notice is a record
 // without an epoch.
 //
-// Notices are the quick way. One that is lost all the same is made up for by
-// the next resync or audit of the displaced node, whose write is then refused.
+// Notices are the quick way. One that is lost all the same, with the process
+// that should have sent it for instance, is made up for by the next resync or
+// audit of the displaced node: its write is then refused, or accepted where the
+// newer session has ended with its node.
 const (
 	noticesBound  = 1 << 16          // waiting to be sent; more are dropped and counted
 	noticesBatch  = 512              // in one command
@@ -31,6 +33,7 @@ type notices struct {
 	mu      sync.Mutex
 	waiting []notice // guarded by mu
 	dropped atomic.Uint64
+	wake    chan struct{} // something waits
 }
 
 type notice struct {
@@ -38,12 +41,12 @@ type notice struct {
 	record    record // of the displaced session; zero asks every node to look again
 }
 
-func newNotices() *notices { return &notices{} }
+func newNotices() *notices { return &notices{wake: make(chan struct{}, 1)} }
 
 // displaced notes that r had to go. doubt notes that nobody knows what had to.
-func (n *notices) displaced(principal string, r record) { n.add(notice{principal, r}) }
+func (n *notices) displaced(principal string, r record) { n.note(notice{principal, r}) }
 
-func (n *notices) doubt(principal string) { n.add(notice{principal: principal}) }
+func (n *notices) doubt(principal string) { n.note(notice{principal: principal}) }
 
 func (n *notices) add(list ...notice) {
 	n.mu.Lock()
@@ -56,6 +59,15 @@ func (n *notices) add(list ...notice) {
 	n.waiting = append(n.waiting, list...)
 }
 
+// note adds one and has it sent at once: until then only this process knows.
+func (n *notices) note(one notice) {
+	n.add(one)
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
 func (n *notices) take() []notice {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -66,10 +78,21 @@ func (n *notices) take() []notice {
 
 // exchangeNotices sends and fetches notices.
 func (d *Directory) exchangeNotices(ctx context.Context) {
-	for pause(ctx, d.config.Poll) == nil {
-		if d.State().Connected() {
-			d.sendNotices(ctx)
-			d.fetchNotices(ctx)
+	poll := time.NewTicker(d.config.Poll)
+	defer poll.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.notices.wake:
+			if d.State().Connected() {
+				d.sendNotices(ctx)
+			}
+		case <-poll.C:
+			if d.State().Connected() {
+				d.sendNotices(ctx) // what failed before
+				d.fetchNotices(ctx)
+			}
 		}
 	}
 }

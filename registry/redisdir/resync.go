@@ -63,6 +63,14 @@ func (d *Directory) resyncOnDemand(ctx context.Context) {
 // again, and then removes entries of this node that the table does not know.
 func (d *Directory) resyncOnce(ctx context.Context) (names int, err error) {
 	mine := slices.Clone(*d.mine.Load())
+	formers, err := d.stillMine(ctx, mine[1:])
+	if err != nil {
+		return 0, err
+	}
+	if len(formers) < len(mine)-1 {
+		d.forget(slices.DeleteFunc(slices.Clone(mine[1:]), func(n uint32) bool { return slices.Contains(formers, n) }))
+		mine = append(mine[:1:1], formers...)
+	}
 	// While this node holds the claims on its own former incarnations, nobody
 	// else reports their sessions as lost: they are alive, here.
 	var claims []*claim
@@ -96,11 +104,12 @@ func (d *Directory) resyncOnce(ctx context.Context) (names int, err error) {
 			return names, err
 		}
 	}
-	return names, d.forget(mine[1:])
+	d.forget(mine[1:])
+	return names, nil
 }
 
 // forget drops former incarnations of which nothing is left.
-func (d *Directory) forget(former []uint32) error {
+func (d *Directory) forget(former []uint32) {
 	for {
 		old := d.mine.Load()
 		kept := []uint32{(*old)[0]}
@@ -110,7 +119,7 @@ func (d *Directory) forget(former []uint32) error {
 			}
 		}
 		if d.mine.CompareAndSwap(old, &kept) {
-			return nil
+			return
 		}
 	}
 }

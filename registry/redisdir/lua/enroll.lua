@@ -7,15 +7,15 @@
 -- KEYS  1 hash of incarnations, number to description; 2 counter; 3 shared facts
 -- ARGV  1 incarnation, or 0 for a new one
 --       2 description: process, then node
---       3 an incarnation that the caller has seen: a new one is greater, even
---         after a failover that lost the counter's last steps
+--       3 the greatest incarnation that the caller has seen: a new one is greater
 --       4 greatest epoch that the caller has given out, as Unix milliseconds
 --       5 bucket count that the caller would choose
 --       6 milliseconds of difference between clocks that are let pass
 --       7 '1' where values may be too long for a listpack
---       8 a random number, by which the count jumps on an empty Redis: a node
---         that has not noticed yet that Redis was emptied must not meet its own
---         number in other hands
+--       8 a random number, by which the count jumps where it is behind what has
+--         been seen, or gone: Redis has lost numbers that others may still hold,
+--         and a node that has not noticed yet must not meet its own number in
+--         other hands
 --
 -- Returns {incarnation, or 0 where the number now belongs to another process,
 -- this server's time in milliseconds, lead of the epochs over that time,
@@ -41,8 +41,12 @@ local spills = tonumber(redis.call('HGET', KEYS[3], 'spills') or 0)
 
 local n = tonumber(ARGV[1])
 if n == 0 then
-  local last = redis.call('GET', KEYS[2])
-  n = last and math.max(tonumber(last), tonumber(ARGV[3])) + 1 or tonumber(ARGV[3]) + tonumber(ARGV[8])
+  local last, seen = tonumber(redis.call('GET', KEYS[2]) or 0), tonumber(ARGV[3])
+  if last > 0 and last >= seen then
+    n = last + 1
+  else
+    n = math.max(last, seen) + tonumber(ARGV[8])
+  end
   while redis.call('HEXISTS', KEYS[1], n) == 1 do n = n + 1 end
   redis.call('SET', KEYS[2], n)
 elseif redis.call('HSETNX', KEYS[1], n, ARGV[2]) == 0 and redis.call('HGET', KEYS[1], n) ~= ARGV[2] then

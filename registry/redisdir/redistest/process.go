@@ -16,7 +16,7 @@ import (
 	"time"
 )
 
-const startTimeout = 10 * time.Second
+const startTimeout = 20 * time.Second
 
 // Require ends the test unless the named programs are installed: as skipped on
 // a developer's machine, as failed in CI.
