@@ -103,7 +103,7 @@ bench-200k: build ## measure 200,000 idle sessions in one process
 # sides together; they are put off so that small hosts can hold them.
 .PHONY: bench-1m
 bench-1m: build ## measure 1,000,000 idle sessions in one process
-	$(call measure,idle-1m,idle --spawn limpet --conns 1000000 --rounds 1 --steps 5 --rate 10000 --timeout 60s --limpet-args '--heartbeat 10m')
+	$(call measure,idle-1m,idle --spawn limpet --conns 1000000 --rounds 1 --steps 5 --rate 10000 --timeout 2m --limpet-args '--heartbeat 10m --heartbeat-grace 5m')
 
 .PHONY: fuzz
 fuzz: ## run every fuzz target for FUZZTIME (20s) each

@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/limpet-gateway/limpet/bench/load"
@@ -10,7 +11,7 @@ import (
 
 // openShare is the part of the throughput at which latency is measured when
 // no rate is asked for.
-const openShare = 0.6
+const openShare = 0.3
 
 // echo measures throughput in a closed loop, then latency in an open one.
 func echo(ctx context.Context, t *trial) error {
@@ -19,8 +20,8 @@ func echo(ctx context.Context, t *trial) error {
 	}
 	rate := t.opt.MsgRate
 	r, phase, err := t.drive(ctx, "throughput", load.TrafficSpec{Warmup: t.opt.Warmup, Duration: t.opt.Duration, Size: t.opt.Size})
-	if err == nil {
-		err = t.trafficFaults(phase, r)
+	if usable, fault := t.judge(phase, r, err); !usable {
+		return fault
 	}
 	if phase.Messages > 0 {
 		per := float64(phase.Messages) / phase.Seconds
@@ -40,8 +41,8 @@ func echo(ctx context.Context, t *trial) error {
 	}
 	r, phase, err = t.drive(ctx, "latency", load.TrafficSpec{Rate: rate, Warmup: t.opt.Warmup, Duration: t.opt.Duration, Size: t.opt.Size})
 	t.latency("echo", r.Latency)
-	if err == nil {
-		err = t.trafficFaults(phase, r)
+	if usable, fault := t.judge(phase, r, err); !usable {
+		return fault
 	}
 	if phase.Messages > 0 {
 		t.figure(report.Figure{Name: "open_rate", Label: "messages per second, open loop", Unit: "/s", Value: rate})
@@ -66,20 +67,18 @@ func (t *trial) percentiles(name, label string, h load.Hist) {
 	t.percentile(name+"_max", label+" max", h, 100)
 }
 
-// trafficFaults turns losses into faults.
-func (t *trial) trafficFaults(p report.Phase, r load.TrafficResult) error {
-	bad := false
+// judge says whether the traffic may give figures. Losses and missing answers
+// become faults; answers that an interruption cut off are none. err is how the
+// traffic ended.
+func (t *trial) judge(p report.Phase, r load.TrafficResult, err error) (usable bool, _ error) {
 	if load.Total(r.Errors) > 0 {
 		t.explain(r.Errors, "errors in "+p.Name)
-		bad = true
+		return false, errors.Join(errFaults, err)
 	}
-	if r.Unanswered > 0 {
+	if r.Unanswered > 0 && err == nil {
 		t.fault("the server is stuck or overloaded: see its log, lower --msg-rate, or raise --timeout",
 			"%d of %d messages in %s had no answer %v after the end", r.Unanswered, r.Sent, p.Name, t.opt.Timeout)
-		bad = true
+		return false, errFaults
 	}
-	if bad {
-		return errFaults
-	}
-	return nil
+	return true, err
 }

@@ -57,7 +57,7 @@ counted. Latency counts from the time at which a dial was due to the 101.`,
 			Question: "How many messages does the server answer, how fast, and at what CPU cost?",
 			Method: `First every connection keeps one message in flight, which shows throughput.
 Then messages are due at a fixed rate whatever the server does (--msg-rate, or
-60 % of the throughput), and latency counts from the time at which each was
+30 % of the throughput), and latency counts from the time at which each was
 due, so that a stalled server is not flattered. Each part lasts --duration.`,
 			Defaults: defaults(func(o *Options) { o.Conns = 200 }),
 			Uplink:   "echo",

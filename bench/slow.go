@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"errors"
 
 	"github.com/limpet-gateway/limpet/bench/load"
 	"github.com/limpet-gateway/limpet/bench/report"
@@ -20,10 +19,7 @@ func slow(ctx context.Context, t *trial) error {
 	}
 	r, phase, err := t.drive(ctx, "all read", spec)
 	t.latency("all read", r.Latency)
-	if err == nil {
-		err = t.trafficFaults(phase, r)
-	}
-	if err != nil {
+	if _, err := t.judge(phase, r, err); err != nil {
 		return err
 	}
 	t.percentile("slow_before_p50", "all read: latency p50", r.Latency, 50)
@@ -41,6 +37,9 @@ func slow(ctx context.Context, t *trial) error {
 	r, phase, err = t.drive(ctx, "some do not read", spec)
 	peak := t.rec.highest()
 	t.latency("some do not read", r.Latency)
+	if _, err := t.judge(phase, r, err); err != nil {
+		return err
+	}
 	t.percentile("slow_others_p50", "some do not: the others' p50", r.Latency, 50)
 	t.percentile("slow_others_p99", "some do not: the others' p99", r.Latency, 99)
 	n := t.opt.SlowShare * float64(t.opt.Conns)
@@ -51,16 +50,10 @@ func slow(ctx context.Context, t *trial) error {
 		t.figure(report.Figure{Name: "slow_rss_growth", Label: "growth of RSS, at its peak", Unit: "B", Better: report.Lower, Value: grown})
 		t.figure(report.Figure{Name: "slow_rss_per_client", Label: "growth per slow client", Unit: "B", Better: report.Lower, Value: grown / n})
 	}
-	if after, kerr := t.proc.Kernel(); kerr == nil {
-		t.figure(report.Figure{Name: "slow_kernel", Label: "socket buffers, grown by", Unit: "B", Value: float64(after.Buffers) - float64(kernel.Buffers)})
-	} else {
-		err = errors.Join(err, kerr)
+	after, err := t.proc.Kernel()
+	if err != nil {
+		return err
 	}
-	if err == nil {
-		// A server that ends slow clients does what it should: only answers
-		// that the others miss are faults.
-		r.Errors = nil
-		err = t.trafficFaults(phase, r)
-	}
-	return err
+	t.figure(report.Figure{Name: "slow_kernel", Label: "socket buffers, grown by", Unit: "B", Value: float64(after.Buffers) - float64(kernel.Buffers)})
+	return nil
 }

@@ -59,14 +59,11 @@ func soak(ctx context.Context, t *trial) error {
 		t.say("%v: RSS %s, %d connections, p99 so far %v", at.Round(time.Second), report.FormatValue(float64(m.RSS), "B"),
 			t.fleet.Stats().Open, time.Duration(latency.ValueAtPercentile(99)))
 	}
-	t.soakFigures(line, latency, total, time.Since(begun))
-	if failed != nil {
-		return failed
+	usable, err := t.judge(report.Phase{Name: "soak"}, total, failed)
+	if usable {
+		t.soakFigures(line, latency, total, time.Since(begun))
 	}
-	if load.Total(total.Errors) > 0 || total.Unanswered > 0 {
-		return t.trafficFaults(report.Phase{Name: "soak"}, total)
-	}
-	return nil
+	return err
 }
 
 const hour = 3600

@@ -67,7 +67,10 @@ type Engine struct {
 	dialers map[uint32]*dialing // who opened a slot that is not open yet
 	traffic *traffic
 	listen  *listening
-	lag     Hist // intended to actual send, and intended to actual dial
+	// deafLost are the losses among Counts.Closed of connections that do not
+	// read, in the present traffic.
+	deafLost map[string]uint64
+	lag      Hist // intended to actual send, and intended to actual dial
 
 	mu    sync.Mutex
 	calls []func() // guarded by mu
@@ -86,7 +89,7 @@ func NewEngine(cfg Config) (*Engine, error) {
 		buf: make([]byte, readBuffer), nextID: cfg.FirstID,
 		rng:   rand.New(rand.NewPCG(cfg.Seed, uint64(cfg.Worker))),
 		start: time.Now(), mono: Now(),
-		counts: newCounts(), lag: NewHist(),
+		counts: newCounts(), lag: NewHist(), deafLost: make(map[string]uint64),
 	}
 	binary.BigEndian.PutUint32(e.mask[:], e.rng.Uint32())
 	e.to, e.family = sockaddr(cfg.Addr)
@@ -323,6 +326,9 @@ func (e *Engine) request(slot uint32, c *conn) bool {
 // was not open yet is a failed dial, one that was is a loss.
 func (e *Engine) fail(slot uint32, c *conn, kind string) {
 	wasOpen := c.state == stateOpen
+	if wasOpen && c.flags&flagDeaf != 0 {
+		e.deafLost[kind]++
+	}
 	e.release(slot, c)
 	if wasOpen {
 		e.counts.Closed[kind]++

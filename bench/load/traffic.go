@@ -77,6 +77,7 @@ func newTraffic(e *Engine, spec TrafficSpec) *traffic {
 			FirstSeq: uint64(e.cfg.Worker) << 36,
 		},
 	}
+	clear(e.deafLost)
 	t.until = t.from + int64(spec.Duration)
 	t.prepare()
 	return t
@@ -308,6 +309,13 @@ func (t *traffic) finish(now int64) {
 			}
 		}
 	}
+	// That a server ends connections which do not read is its right: those
+	// are counted apart.
+	for k, n := range t.e.counts.Closed {
+		if d := n - t.base[k] - t.e.deafLost[k]; d > 0 {
+			t.result.Errors[k] += d
+		}
+	}
 	for _, slot := range t.deaf {
 		c := t.e.conns.at(slot)
 		if c.state != stateOpen {
@@ -321,11 +329,6 @@ func (t *traffic) finish(now int64) {
 		t.e.read(slot, c, true)
 		if c.state != stateOpen {
 			t.result.DeafClosed++
-		}
-	}
-	for k, n := range t.e.counts.Closed {
-		if d := n - t.base[k]; d > 0 {
-			t.result.Errors[k] += d
 		}
 	}
 }

@@ -30,7 +30,8 @@ var upgrader = websocket.Upgrader{
 // client is one connection as the hub sees it. Each method is safe from any
 // goroutine.
 type client interface {
-	send(message)
+	answer(message) // may wait for the client
+	send(message)   // never waits for long
 	ping()
 }
 
@@ -74,7 +75,7 @@ func (h *Hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	// As in gorilla's chat example: the handler returns and leaves two pumps.
-	c := &pumped{hub: h, conn: conn, queue: make(chan message, sendQueue)}
+	c := &pumped{hub: h, conn: conn, queue: make(chan message, sendQueue), done: make(chan struct{})}
 	h.add(c)
 	go c.writePump()
 	go c.readPump()
@@ -96,7 +97,7 @@ func (h *Hub) remove(c client) {
 func (h *Hub) handle(from client, kind int, data []byte) {
 	payload, all := bytes.CutPrefix(data, BroadcastPrefix)
 	if !all {
-		from.send(message{kind, data})
+		from.answer(message{kind, data})
 		return
 	}
 	h.mu.Lock()

@@ -10,7 +10,8 @@ import (
 type pumped struct {
 	hub   *Hub
 	conn  *websocket.Conn
-	queue chan message // closed by readPump, after the hub forgot the client
+	queue chan message  // closed by readPump, after the hub forgot the client
+	done  chan struct{} // closed by writePump when it ends
 }
 
 // readPump moves messages from the connection to the hub.
@@ -35,6 +36,7 @@ func (c *pumped) writePump() {
 	defer func() {
 		ticker.Stop()
 		c.conn.Close()
+		close(c.done)
 	}()
 	for {
 		select {
@@ -56,9 +58,18 @@ func (c *pumped) writePump() {
 	}
 }
 
-// send queues m; a client whose queue is full is too slow and is closed. It
-// is called by readPump itself or under the hub's lock for a client that the
-// hub still knows, and the queue is closed only after the hub forgot it.
+// answer queues m on behalf of readPump, which waits while the queue is full
+// and so reads no more.
+func (c *pumped) answer(m message) {
+	select {
+	case c.queue <- m:
+	case <-c.done:
+	}
+}
+
+// send queues a broadcast; a client whose queue is full is too slow and is
+// closed. It is called under the hub's lock for a client that the hub still
+// knows, and the queue is closed only after the hub forgot it.
 func (c *pumped) send(m message) {
 	select {
 	case c.queue <- m:

@@ -29,6 +29,8 @@ func (c *single) serve(h *Hub) {
 	}
 }
 
+func (c *single) answer(m message) { c.send(m) }
+
 func (c *single) send(m message) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
