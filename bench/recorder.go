@@ -48,13 +48,17 @@ func (r *recorder) loop() {
 	defer tick.Stop()
 	last, lastAt := r.read(), time.Now()
 	for {
+		stopped := false
 		select {
 		case <-r.stop:
-			return
+			stopped = true // after one more sample: a run has at least one
 		case <-tick.C:
 		}
 		now, at := r.read(), time.Now()
 		r.add(now, last, at.Sub(lastAt).Seconds(), at.Sub(r.begun).Seconds())
+		if stopped {
+			return
+		}
 		last, lastAt = now, at
 	}
 }
