@@ -29,8 +29,13 @@ var colours = []string{"#0f9d8a", "#e4572e", "#4a6fdc", "#d49a00", "#9a4fb8", "#
 // pictures draws what the result holds data for.
 func (r *Result) pictures() []chart {
 	var out []chart
-	for _, draw := range []func() (chart, bool){r.memoryCurve, r.memoryBars, r.latencyCurve, r.broadcastTimes} {
+	for _, draw := range []func() (chart, bool){r.memoryCurve, r.memoryBars} {
 		if c, ok := draw(); ok {
+			out = append(out, c)
+		}
+	}
+	for i, name := range r.latencyNames() {
+		if c, ok := r.latencyCurve(i, name); ok {
 			out = append(out, c)
 		}
 	}
@@ -51,7 +56,7 @@ func line(x opts.XAxis, y opts.YAxis) *charts.Line {
 	l.SetGlobalOptions(
 		charts.WithColorsOpts(colours),
 		charts.WithAnimation(false),
-		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(true), Top: "0", Type: "scroll"}),
+		charts.WithLegendOpts(opts.Legend{Show: opts.Bool(true), Top: "0"}),
 		charts.WithTooltipOpts(opts.Tooltip{Show: opts.Bool(true), Trigger: "axis"}),
 		charts.WithGridOpts(opts.Grid{Left: "12", Right: "32", Top: "48", Bottom: "36", ContainLabel: opts.Bool(true)}),
 		charts.WithXAxisOpts(x), charts.WithYAxisOpts(y))
@@ -137,80 +142,52 @@ func bars(names []string) *charts.Bar {
 	return b
 }
 
-// latencyCurve is latency by percentile. The axis is the number of nines,
-// 1/(1−p) on a logarithmic scale, so that the tail has the room it deserves.
-func (r *Result) latencyCurve() (chart, bool) {
+// latencyNames lists the distributions that any server has, in order.
+func (r *Result) latencyNames() (out []string) {
+	for _, t := range r.Targets {
+		for _, l := range t.Latencies {
+			if !slices.Contains(out, l.Name) {
+				out = append(out, l.Name)
+			}
+		}
+	}
+	return out
+}
+
+// latencyCurve is one distribution of every server, by percentile. The axis is
+// the number of nines, 1/(1−p) on a logarithmic scale, so that the tail has
+// the room it deserves.
+func (r *Result) latencyCurve(n int, name string) (chart, bool) {
 	x := axisName("percentile")
 	x.Type, x.Min = "log", 1
 	l := line(x, opts.YAxis{Type: "log"})
 	any := false
 	for i, t := range r.Targets {
-		for j, lat := range t.Latencies {
+		for _, lat := range t.Latencies {
 			var data []opts.LineData
 			for _, p := range lat.Curve {
 				if p.Percentile < 100 && p.Value > 0 {
 					data = append(data, opts.LineData{Value: []float64{1 / (1 - p.Percentile/100), float64(p.Value) / 1e9}})
 				}
 			}
-			if len(data) < 2 {
+			if lat.Name != name || len(data) < 2 {
 				continue
 			}
 			any = true
-			name := t.Name
-			if len(t.Latencies) > 1 {
-				name += ", " + lat.Name
-			}
-			style := "solid"
-			if j > 0 {
-				style = []string{"dashed", "dotted"}[(j-1)%2]
-			}
-			l.AddSeries(name, data,
+			l.AddSeries(t.Name, data,
 				charts.WithLineChartOpts(opts.LineChart{ShowSymbol: opts.Bool(false)}),
-				charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Type: style, Color: colours[i%len(colours)]}),
+				charts.WithLineStyleOpts(opts.LineStyle{Width: 2, Color: colours[i%len(colours)]}),
 				charts.WithItemStyleOpts(opts.ItemStyle{Color: colours[i%len(colours)]}))
 		}
 	}
 	return chart{
-		ID: "latency", Title: "Latency by percentile", Height: 400, Options: options(l), UnitX: "percentile", UnitY: "s",
+		ID: fmt.Sprintf("latency-%d", n), Title: "Latency by percentile: " + name, Height: 360, Options: options(l), UnitX: "percentile", UnitY: "s",
 		Note: "Both axes are logarithmic. Latency counts from the time at which a message was due.",
 	}, any
 }
 
-// broadcastTimes is the time until the last client, broadcast by broadcast.
-func (r *Result) broadcastTimes() (chart, bool) {
-	l := line(axisName("broadcast"), opts.YAxis{Type: "value"})
-	any := false
-	for i, t := range r.Targets {
-		byFlight := make(map[int][]opts.LineData)
-		for _, b := range t.Broadcasts {
-			if b.Delivered >= b.Expected {
-				n := len(byFlight[b.InFlight]) + 1
-				byFlight[b.InFlight] = append(byFlight[b.InFlight], opts.LineData{Value: []float64{float64(n), float64(b.TookNanos) / 1e9}})
-			}
-		}
-		for j, flight := range slices.Sorted(keys(byFlight)) {
-			any = true
-			l.AddSeries(fmt.Sprintf("%s, %d in flight", t.Name, flight), byFlight[flight],
-				charts.WithLineChartOpts(opts.LineChart{ShowSymbol: opts.Bool(false)}),
-				charts.WithLineStyleOpts(opts.LineStyle{Width: 1.5, Type: []string{"solid", "dashed", "dotted"}[j%3], Color: colours[i%len(colours)]}),
-				charts.WithItemStyleOpts(opts.ItemStyle{Color: colours[i%len(colours)]}))
-		}
-	}
-	return chart{ID: "broadcasts", Title: "Time until the last client", Height: 340, Options: options(l), UnitX: "count", UnitY: "s"}, any
-}
-
-func keys[V any](m map[int]V) func(func(int) bool) {
-	return func(yield func(int) bool) {
-		for k := range m {
-			if !yield(k) {
-				return
-			}
-		}
-	}
-}
-
 // maxFigureBars keeps the page to what a reader can take in.
-const maxFigureBars = 6
+const maxFigureBars = 8
 
 // figureBars compares the servers by the figures that have a direction, when
 // there are several servers.

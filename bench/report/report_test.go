@@ -118,7 +118,7 @@ func TestPageIsOneFileAndSafe(t *testing.T) {
 	page, err := sample().HTML()
 	require.NoError(t, err)
 	text := string(page)
-	for _, id := range []string{"memory", "perconn", "latency", "broadcasts", "timeline-0", "timeline-1"} {
+	for _, id := range []string{"memory", "perconn", "latency-0", "timeline-0", "timeline-1"} {
 		require.Contains(t, text, `id="`+id+`"`)
 	}
 	// Nothing is fetched: no element or style that names another file.
