@@ -129,10 +129,7 @@ func (t *trial) exercise(ctx context.Context, m *report.Memory) error {
 	last := m.Points[len(m.Points)-1].Memory.RSS
 	spec := load.TrafficSpec{Rate: exerciseRate, Size: t.opt.Exercise, Duration: time.Duration(float64(conns) / exerciseRate * float64(time.Second))}
 	r, phase, err := t.drive(ctx, "exercise", spec)
-	if err == nil {
-		err = t.trafficFaults(phase, r)
-	}
-	if err != nil {
+	if _, err := t.judge(phase, r, err); err != nil {
 		return err
 	}
 	t.rec.enter("settle")

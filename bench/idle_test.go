@@ -29,12 +29,16 @@ func rollup(t *testing.T, pid int) float64 {
 func TestIdleAgreesWithSmapsRollup(t *testing.T) {
 	url, pid := start(t, "echo")
 	o := quick(t, "idle", url)
-	o.Conns, o.Duration = 1000, 0
+	o.Conns, o.Duration, o.Exercise = 1000, 0, 2000
 	before := rollup(t, pid)
 	var mu sync.Mutex
 	var full float64
+	exercised := false // only the recorder's goroutine looks at it
 	p := &listener{sample: func(s report.Sample) {
-		if s.Phase == "settle" && s.Open == o.Conns {
+		if s.Phase == "exercise" {
+			exercised = true
+		}
+		if s.Phase == "settle" && s.Open == o.Conns && !exercised {
 			mu.Lock()
 			full = rollup(t, pid)
 			mu.Unlock()
@@ -59,6 +63,8 @@ func TestIdleAgreesWithSmapsRollup(t *testing.T) {
 	require.InEpsilon(t, independent, value(t, target, "rss_per_conn"), 0.4)
 	require.Less(t, target.Memory.RSS.Low, target.Memory.RSS.High)
 	require.Zero(t, len(target.Errors))
+	_, ok := target.Figure("rss_left_by_message")
+	require.True(t, ok)
 }
 
 func TestIdleCountsOnlyOpenConnections(t *testing.T) {

@@ -71,7 +71,7 @@ func (o *Options) settings() report.Settings {
 	return report.Settings{
 		Conns: o.Conns, Rate: o.Rate, MsgRate: o.MsgRate, Seconds: o.Duration.Seconds(), Warmup: o.Warmup.Seconds(),
 		Timeout: o.Timeout.Seconds(), Size: o.Size, Seed: o.Seed, Steps: o.Steps, Rounds: o.Rounds, InFlight: o.InFlight,
-		SlowShare: o.SlowShare, Churn: o.Churn, ClientsMin: o.Clients,
+		SlowShare: o.SlowShare, Churn: o.Churn, Exercise: o.Exercise, ClientsMin: o.Clients,
 	}
 }
 

@@ -53,6 +53,7 @@ type Settings struct {
 	InFlight   []int   `json:"in_flight"`
 	SlowShare  float64 `json:"slow_share"`
 	Churn      float64 `json:"churn"`
+	Exercise   int     `json:"exercise"`
 	ClientsMin int     `json:"clients_min"`
 }
 
