@@ -101,7 +101,7 @@ jittered and doubling pause. The peak of RSS counts from the moment of the drop.
 			Method: `First all clients echo at --msg-rate, which gives the latency to compare with.
 Then --slow-share of them sends as fast as the server takes it and never reads,
 while the rest goes on as before.`,
-			Defaults: defaults(func(o *Options) { o.Size, o.MsgRate = 1024, 2000 }),
+			Defaults: defaults(func(o *Options) { o.Size, o.MsgRate, o.SlowShare = 8192, 1000, 0.05 }),
 			Uplink:   "echo",
 			run:      slow,
 		},
