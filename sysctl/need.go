@@ -3,6 +3,7 @@ package sysctl
 import (
 	"errors"
 	"fmt"
+	"sort"
 )
 
 // Tables says how the gateway's event loops hold descriptors.
@@ -30,12 +31,17 @@ const (
 	// MaxLoops is the most event loops that the reactor's library runs.
 	MaxLoops = 256
 	// A table keeps an eighth of itself, within these bounds, for everything that
-	// is not a client: epoll, listeners, Kafka, Redis, HTTP, files, and refused
-	// connections that are still being told so. The gateway plans the same.
+	// is not a client: epoll, listeners, Kafka, Redis, HTTP, files, and an eighth of
+	// that for refused connections that are still being told so. At the least it
+	// keeps what each loop needs in every table, those refused and some others. The
+	// gateway plans the same (reactor's descriptorPlan).
 	reserveShare              = 8
 	reserveLeast, reserveMost = 64, 1024
-	// tableLeast is the smallest limit with which the gateway starts.
-	tableLeast = 2 * reserveLeast
+	lingerShare, lingerLeast  = 8, 8
+	loopDescriptors           = 4
+	otherDescriptors          = 48
+	// tableLeast is the fewest connections with which the gateway starts.
+	tableLeast = 64
 	// A loop's share of connections is uneven, as SO_REUSEPORT hashes: 17 of 20
 	// slots are planned for, and what a loop gets is taken as 20/17 of its share.
 	planFilled, planSlots = 17, 20
@@ -56,7 +62,7 @@ type Need struct {
 	// port: 0 for a gateway, which dials only Kafka and Redis.
 	Outbound int64  `json:"outbound"`
 	Tables   Tables `json:"fd_tables"` // "": auto
-	Loops    int64  `json:"loops"`     // event loops; 0: as many as CPUs it may use, or as per-loop tables need
+	Loops    int64  `json:"loops"`     // event loops; 0: as many as CPUs, or as per-loop tables need
 }
 
 // WithDefaults fills in what was left at zero.
@@ -103,22 +109,28 @@ type Plan struct {
 	Math        string `json:"arithmetic"`
 }
 
-// descriptorsFor is the smallest RLIMIT_NOFILE that leaves n to connections.
-func descriptorsFor(n int64) int64 {
-	limit := max(add(n, min(max(ceilDiv(n, reserveShare-1), reserveLeast), reserveMost)), tableLeast)
-	// The eighth is rounded down, which may save one.
-	for connsWithin(limit-1) >= n {
-		limit--
-	}
-	return limit
+// reserved is what a limit keeps from connections, for so many loops.
+func reserved(limit, loops int64) int64 {
+	share := min(max(limit/reserveShare, reserveLeast), reserveMost)
+	return max(share, otherDescriptors+max(share/lingerShare, lingerLeast)+loopDescriptors*loops)
 }
 
-// connsWithin is what a limit leaves to connections, descriptorsFor turned round.
-func connsWithin(limit int64) int64 {
-	if limit < tableLeast {
-		return 0
+// connsWithin is what a limit leaves to connections, 0 where the gateway does not
+// start.
+func connsWithin(limit, loops int64) int64 {
+	if n := limit - reserved(limit, loops); n >= tableLeast {
+		return n
 	}
-	return max(0, limit-min(max(limit/reserveShare, reserveLeast), reserveMost))
+	return 0
+}
+
+// descriptorsFor is the smallest RLIMIT_NOFILE that leaves n to connections.
+func descriptorsFor(n, loops int64) int64 {
+	// A larger limit never leaves less, and none keeps more than an endless one.
+	above := sort.Search(int(reserved(Unlimited, loops)+tableLeast), func(above int) bool {
+		return connsWithin(add(n, int64(above)), loops) >= n
+	})
+	return add(n, int64(above))
 }
 
 // plan chooses the tables as the gateway does at its start.
@@ -142,10 +154,11 @@ func plan(n Need, h Host) Plan {
 }
 
 func sharedPlan(n Need, h Host) Plan {
-	p := Plan{Tables: TablesShared, Loops: n.Loops, Descriptors: descriptorsFor(n.Conns)}
+	p := Plan{Tables: TablesShared, Loops: n.Loops}
 	if p.Loops == 0 {
 		p.Loops = min(h.loops(), MaxLoops)
 	}
+	p.Descriptors = descriptorsFor(n.Conns, p.Loops)
 	p.Math = fmt.Sprintf("%s connections + %s reserved, one table for all loops", Count(n.Conns), Count(p.Descriptors-n.Conns))
 	return p
 }
@@ -154,11 +167,19 @@ func sharedPlan(n Need, h Host) Plan {
 func perLoopPlan(n Need, h Host, limit int64) Plan {
 	p := Plan{Tables: TablesPerLoop, Loops: n.Loops}
 	if p.Loops == 0 {
-		held := max(connsWithin(limit)*planFilled/planSlots, 1) // the share that one table is planned to hold
-		p.Loops = min(max(h.loops(), ceilDiv(n.Conns, held)), MaxLoops)
+		p.Loops = min(h.loops(), MaxLoops)
+		for {
+			// Loops take room in every table, so more of them may take still more.
+			held := max(connsWithin(limit, p.Loops)*planFilled/planSlots, 1)
+			want := min(ceilDiv(n.Conns, held), MaxLoops)
+			if want <= p.Loops {
+				break
+			}
+			p.Loops = want
+		}
 	}
 	share := ceilDiv(mul(ceilDiv(n.Conns, p.Loops), planSlots), planFilled)
-	p.Descriptors = descriptorsFor(share)
+	p.Descriptors = descriptorsFor(share, p.Loops)
 	p.Math = fmt.Sprintf("%s connections / %s loops x %d/%d for uneven shares = %s, + %s reserved in each table",
 		Count(n.Conns), Count(p.Loops), planSlots, planFilled, Count(share), Count(p.Descriptors-share))
 	return p

@@ -10,9 +10,12 @@ import (
 
 // gatewayHolds is the gateway's own arithmetic (reactor's descriptor plan): how
 // many connections one table holds, and how many a loop's own table is given.
-func gatewayHolds(nofile int64) (table, share int64) {
+func gatewayHolds(nofile, loops int64) (table, share int64) {
 	reserve := min(max(nofile/8, 64), 1024)
-	table = nofile - reserve
+	table = nofile - max(reserve, 48+max(reserve/8, 8)+4*loops)
+	if table < 64 {
+		return 0, 0
+	}
 	return table, int64(float64(table) * 0.85)
 }
 
@@ -20,12 +23,12 @@ func gatewayHolds(nofile int64) (table, share int64) {
 func TestPlanIsWhatTheGatewayAccepts(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64Range(1, 4_000_000).Draw(t, "conns")
-		nofile := rapid.Int64Range(1024, 2_000_000).Draw(t, "nofile")
+		nofile := rapid.Int64Range(64, 2_000_000).Draw(t, "nofile")
 		tables := rapid.SampledFrom([]Tables{TablesAuto, TablesShared, TablesPerLoop}).Draw(t, "tables")
 		h := Host{CPUs: rapid.Int64Range(1, 64).Draw(t, "cpus"), NofileHard: nofile, NrOpen: Unlimited}
 		p := plan(Need{Conns: n, Tables: tables}, h)
 
-		table, share := gatewayHolds(max(p.Descriptors, nofile))
+		table, share := gatewayHolds(max(p.Descriptors, nofile), p.Loops)
 		switch {
 		case p.Tables == TablesShared && table < n:
 			t.Fatalf("%d conns, nofile %d: planned %+v, the gateway holds %d", n, nofile, p, table)
@@ -36,7 +39,8 @@ func TestPlanIsWhatTheGatewayAccepts(t *testing.T) {
 			t.Fatalf("%+v", p)
 		}
 		// Auto finds a plan wherever the gateway would.
-		limitTable, limitShare := gatewayHolds(nofile)
+		limitTable, _ := gatewayHolds(nofile, h.CPUs)
+		_, limitShare := gatewayHolds(nofile, MaxLoops)
 		if tables == TablesAuto && p.Descriptors > nofile && (limitTable >= n || limitShare*MaxLoops >= n+MaxLoops) {
 			t.Fatalf("%d conns fit into nofile %d, but the plan is %+v", n, nofile, p)
 		}
@@ -46,12 +50,13 @@ func TestPlanIsWhatTheGatewayAccepts(t *testing.T) {
 func TestDescriptorsForIsTheSmallest(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		n := rapid.Int64Range(1, 10_000_000).Draw(t, "conns")
-		need := descriptorsFor(n)
-		if connsWithin(need) < n {
-			t.Fatalf("descriptorsFor(%d) = %d, which holds %d", n, need, connsWithin(need))
+		loops := rapid.Int64Range(1, MaxLoops).Draw(t, "loops")
+		need := descriptorsFor(n, loops)
+		if table, _ := gatewayHolds(need, loops); table < n || table != connsWithin(need, loops) {
+			t.Fatalf("descriptorsFor(%d, %d) = %d, where the gateway holds %d", n, loops, need, table)
 		}
-		if connsWithin(need-1) >= n {
-			t.Fatalf("descriptorsFor(%d) = %d, but one less suffices", n, need)
+		if table, _ := gatewayHolds(need-1, loops); table >= n {
+			t.Fatalf("descriptorsFor(%d, %d) = %d, but one less suffices", n, loops, need)
 		}
 	})
 }
@@ -100,12 +105,12 @@ func TestPlanCountsTheCPUsOfTheProcess(t *testing.T) {
 	}
 }
 
-// The gateway does not start below 128 descriptors, so nothing fits there.
-func TestNothingFitsBelowTheLeastTable(t *testing.T) {
-	if n := connsWithin(127); n != 0 {
-		t.Errorf("127 descriptors leave %d", n)
-	}
-	if n := descriptorsFor(1); n != 128 {
-		t.Errorf("one connection needs %d descriptors", n)
+// The gateway does not start with a table of less than 64 connections, and its
+// loops need room of their own.
+func TestLeastTable(t *testing.T) {
+	for loops, want := range map[int64]int64{1: 128, 2: 128, 64: 64 + 48 + 8 + 4*64} {
+		if got := descriptorsFor(1, loops); got < want || connsWithin(want-1, loops) > 0 {
+			t.Errorf("one connection on %d loops needs %d descriptors, at least %d", loops, got, want)
+		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 
@@ -61,5 +62,38 @@ func TestHostNeed(t *testing.T) {
 	}
 	if got := hostNeed(reactor.Limits{MaxConns: 5, Loops: 2, PerLoopTables: true}).Tables; got != sysctl.TablesPerLoop {
 		t.Errorf("tables %s", got)
+	}
+}
+
+// The check plans the loops and tables that the engine takes here, and finds the
+// limit of open files short exactly where the engine refuses to start.
+func TestCheckPlansWhatTheEngineDoes(t *testing.T) {
+	for _, tables := range []reactor.FDTables{reactor.AutoTables, reactor.SharedTable, reactor.PerLoopTables} {
+		for _, conns := range []int{1, 500, 15_000, 18_976, 18_977, 200_000, 1_000_000} {
+			need := sysctl.Need{Conns: int64(conns), Tables: map[reactor.FDTables]sysctl.Tables{
+				reactor.AutoTables: sysctl.TablesAuto, reactor.SharedTable: sysctl.TablesShared, reactor.PerLoopTables: sysctl.TablesPerLoop,
+			}[tables]}
+			report, err := sysctl.Check(sysctl.System(), sysctl.Inputs{Need: need, Kernel: sysctl.DefaultKernelCost(), Gateway: sysctl.DefaultGatewayCost()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			short := slices.ContainsFunc(report.Rows, func(r sysctl.Row) bool {
+				return r.Name == "RLIMIT_NOFILE hard" && r.Verdict == sysctl.Short
+			})
+			engine, err := reactor.New(reactor.Config{Addr: "127.0.0.1:0", MaxConns: conns, FDTables: tables}, nil)
+			if short != (err != nil) {
+				t.Errorf("%d connections, %s: short %v, but the engine says %v", conns, need.Tables, short, err)
+			}
+			if err != nil {
+				continue
+			}
+			limits := engine.Limits()
+			if err := engine.Close(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if p := report.Plan; p.Loops != int64(limits.Loops) || (p.Tables == sysctl.TablesPerLoop) != limits.PerLoopTables {
+				t.Errorf("%d connections, %s: planned %+v, the engine takes %+v", conns, need.Tables, p, limits)
+			}
+		}
 	}
 }
