@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
@@ -98,6 +99,9 @@ func (s *Server) waitReady(ctx context.Context) error {
 			return fmt.Errorf("%s did not start: %v%s", s.Name, s.cmd.ProcessState, s.output.quoted())
 		}
 		if last = s.Probe(ctx); last == nil {
+			last = s.probeAPI(ctx)
+		}
+		if last == nil {
 			return nil
 		}
 		select {
@@ -106,6 +110,29 @@ func (s *Server) waitReady(ctx context.Context) error {
 		case <-time.After(20 * time.Millisecond):
 		}
 	}
+}
+
+// probeAPI asks a gateway whether all of it has started: clients are served a
+// moment before its API answers.
+func (s *Server) probeAPI(ctx context.Context) error {
+	if s.API == "" {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.API+"/readyz", nil)
+	if err != nil {
+		return err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // nothing is read from it
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("its API answers %s", resp.Status)
+	}
+	return nil
 }
 
 // tail keeps the last bytes written to it.
