@@ -32,6 +32,7 @@ var adapters = []struct {
 	{"github.com/spf13/cobra", []string{"cmd"}, "only cmd has a command line"},
 	{"github.com/golang-jwt/jwt", []string{"internal/auth"}, "which algorithms and keys are accepted is decided in one place"},
 	{"github.com/MicahParks/jwkset", []string{"internal/auth"}, "which algorithms and keys are accepted is decided in one place"},
+	{"github.com/pires/go-proxyproto", []string{"internal/proxyheader"}, "it reads streams and blocks: what it is handed is complete"},
 	{"github.com/KimMachineGun/automemlimit", []string{"internal/memory"}, "the runtime's limits are set in one place"},
 }
 
