@@ -40,6 +40,7 @@ type Event struct {
 	Reason    string // of disconnected and undelivered
 	PushID    string // of undelivered: the push's limpet-id
 	To        string // of undelivered: its limpet-to
+	Remote    string // of connected: the client's IP address, if it is known
 }
 
 // Ends reports whether e ends a session.
@@ -67,7 +68,7 @@ func (e *Event) appendJSON(dst []byte) []byte {
 	dst = append(dst, `,"at":"`...)
 	dst = e.At.UTC().AppendFormat(dst, time.RFC3339Nano)
 	dst = append(dst, '"')
-	for _, f := range [...]struct{ name, value string }{{"reason", e.Reason}, {"id", e.PushID}, {"to", e.To}} {
+	for _, f := range [...]struct{ name, value string }{{"reason", e.Reason}, {"id", e.PushID}, {"to", e.To}, {"remote", e.Remote}} {
 		if f.value != "" {
 			dst = append(append(append(dst, `,"`...), f.name...), `":`...)
 			dst = appendString(dst, f.value)
@@ -110,11 +111,12 @@ func (e *Event) UnmarshalJSON(data []byte) error {
 		Reason    string      `json:"reason"`
 		ID        string      `json:"id"`
 		To        string      `json:"to"`
+		Remote    string      `json:"remote"`
 	}
 	if err := json.Unmarshal(data, &j); err != nil {
 		return fmt.Errorf("event: %w", err)
 	}
-	*e = Event{Kind: j.Type, Principal: j.Principal, Node: j.Node, Epoch: j.Epoch, At: j.At, Reason: j.Reason, PushID: j.ID, To: j.To}
+	*e = Event{Kind: j.Type, Principal: j.Principal, Node: j.Node, Epoch: j.Epoch, At: j.At, Reason: j.Reason, PushID: j.ID, To: j.To, Remote: j.Remote}
 	if j.Session != nil {
 		e.Session = *j.Session
 	}

@@ -55,7 +55,7 @@ func (u *Uplink) refuseEvent() Verdict {
 // to be written as six.
 func (e *Event) size() int {
 	const fixed = 200 // names, punctuation, session, epoch and time
-	return fixed + 2*len(e.Principal) + len(e.Node) + len(e.Reason) + len(e.PushID) + len(e.To)
+	return fixed + 2*len(e.Principal) + len(e.Node) + len(e.Reason) + len(e.PushID) + len(e.To) + len(e.Remote)
 }
 
 func (u *Uplink) eventItem(e *Event, n int) *item {

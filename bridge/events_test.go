@@ -24,6 +24,8 @@ func TestEventJSON(t *testing.T) {
 	}{
 		{Event{Kind: Connected, Principal: "dev1", Session: id, Node: "n1", Epoch: 7, At: eventTime},
 			`{"type":"connected","principal":"dev1","session":"00000000000000010000000200000003","node":"n1","epoch":7,"at":"2026-11-22T14:30:00.005Z"}`},
+		{Event{Kind: Connected, Principal: "dev1", Session: id, Node: "n1", Epoch: 7, At: eventTime, Remote: "2001:db8::1"},
+			`{"type":"connected","principal":"dev1","session":"00000000000000010000000200000003","node":"n1","epoch":7,"at":"2026-11-22T14:30:00.005Z","remote":"2001:db8::1"}`},
 		{Event{Kind: Disconnected, Principal: "d\"\\\x01é", Session: id, Node: "n1", Epoch: 8, At: eventTime, Reason: "peer_closed"},
 			`{"type":"disconnected","principal":"d\"\\\u0001é","session":"00000000000000010000000200000003","node":"n1","epoch":8,"at":"2026-11-22T14:30:00.005Z","reason":"peer_closed"}`},
 		{Event{Kind: Undeliverable, Principal: "d", Node: "n1", At: eventTime, Reason: "offline", PushID: "i", To: "user:d"},
