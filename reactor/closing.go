@@ -144,7 +144,7 @@ func (l *loop) closed(c *conn, err error) {
 		l.lingerers.Add(-1)
 	}
 	if c.is(flagGated) {
-		l.engine.cfg.Gate.Leave(addrOf(l.slab.socket(c)))
+		l.leaveGate(c)
 	}
 	l.count.conns.Add(-1)
 	if c.is(flagSession) {

@@ -67,7 +67,8 @@ type Config struct {
 	ControlRate   int // control frames a session may send per second; 100
 	MaxUndecided  int // connections that may wait for Engine.Decide; 4,096
 
-	Gate Gate // nil lets everybody in
+	Gate    Gate    // nil lets everybody in
+	Preface Preface // nil: clients connect by themselves
 
 	Log *slog.Logger // nil discards
 }

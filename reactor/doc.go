@@ -24,6 +24,7 @@
 //	slab.go        what is kept for one connection: 48 bytes
 //	wheel.go       every timeout and the heartbeat
 //	handshake.go   from accept to a session
+//	preface.go     who the client is, and the gate that asks
 //	undecided.go   connections whose authentication is under way
 //	loop.go        input, and what the wheel looks for
 //	mailbox.go     the way in from other goroutines

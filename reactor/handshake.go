@@ -1,9 +1,6 @@
 package reactor
 
 import (
-	"net"
-	"net/netip"
-
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
 
@@ -24,7 +21,7 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	l.enter(c, handshaking)
 	c.seen = l.wheel.now
 	answer := e.refusal
-	switch refusal := l.gate(c, socket); {
+	switch refusal := l.firstGate(c, peer(socket).Addr()); {
 	case e.draining.Load():
 		l.count.refusedDrain.Add(1)
 	case refusal != nil:
@@ -43,33 +40,6 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	}
 	l.refuse(c, answer)
 	return gnet.None
-}
-
-// gate asks the gate, and returns the answer for a connection that it refuses.
-func (l *loop) gate(c *conn, socket gnet.Conn) (refusal []byte) {
-	g := l.engine.cfg.Gate
-	if g == nil {
-		return nil
-	}
-	counted, status, retryAfter := g.Admit(addrOf(socket))
-	if counted {
-		c.set(flagGated)
-	}
-	if status == 0 {
-		return nil
-	}
-	r := wsproto.NewRefusal(status, "too many connections; come back later")
-	r.RetryAfter = retryAfter
-	return r.AppendResponse(nil)
-}
-
-// addrOf is where a connection comes from. gnet keeps it until OnClose has
-// returned, so it need not be kept here.
-func addrOf(socket gnet.Conn) netip.Addr {
-	if tcp, ok := socket.RemoteAddr().(*net.TCPAddr); ok {
-		return tcp.AddrPort().Addr().Unmap()
-	}
-	return netip.Addr{}
 }
 
 // admit gives c a place below the connection limits: the engine's and, as a
@@ -120,17 +90,21 @@ func (l *loop) handshake(c *conn, socket gnet.Conn, buf []byte) gnet.Action {
 	up := &l.engine.cfg.Upgrader
 	u := l.unfinished.of(c)
 	if u != nil {
-		// Bounded: RequestEnd refuses a head above its limit, and one read
-		// brings at most readBuffer.
+		// Bounded: Preface.Read and RequestEnd refuse what is above their
+		// limits, and one read brings at most readBuffer.
 		u.request = append(u.request, buf...)
 		l.count.unfinished.Add(int64(len(buf)))
 		buf = u.request
 	}
+	if c.is(flagPreface) {
+		var passed bool
+		if buf, passed = l.preface(c, socket, buf); !passed {
+			return gnet.None
+		}
+	}
 	end, refusal := up.RequestEnd(buf)
 	if refusal == nil && end == 0 {
-		if u == nil {
-			l.keepRequest(c, buf)
-		}
+		l.keepRequest(c, buf)
 		return gnet.None
 	}
 	if refusal != nil {
@@ -140,9 +114,16 @@ func (l *loop) handshake(c *conn, socket gnet.Conn, buf []byte) gnet.Action {
 	return l.answer(c, socket, buf, end, nil)
 }
 
-// keepRequest copies what has come of c's request beside the slab.
+// keepRequest copies what has come of c's request beside the slab, unless it
+// is there already.
 func (l *loop) keepRequest(c *conn, buf []byte) {
-	u := l.unfinished.begin(c, l.wheel.now)
+	u := l.unfinished.of(c)
+	switch {
+	case u == nil:
+		u = l.unfinished.begin(c, l.wheel.now)
+	case len(u.request) > 0:
+		return
+	}
 	u.request = append([]byte(nil), buf...)
 	l.count.unfinished.Add(int64(len(buf)))
 }
@@ -185,7 +166,7 @@ func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte, verdict any) (lat
 	if verdict == nil && int(e.undecided.Load()) >= e.cfg.MaxUndecided {
 		return false, l.tooManyUndecided()
 	}
-	o := Opening{Request: r, Remote: socket.RemoteAddr(), ID: l.id(c), Verdict: verdict}
+	o := Opening{Request: r, Remote: l.client(c, socket), ID: l.id(c), Verdict: verdict}
 	refusal := e.handler.Open(&o)
 	if refusal != nil || o.Later && verdict == nil {
 		return o.Later, refusal

@@ -191,6 +191,10 @@ func dialRaw(t *testing.T, e *Engine) *raw {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return wrapRaw(t, c)
+}
+
+func wrapRaw(t *testing.T, c net.Conn) *raw {
 	t.Cleanup(func() { c.Close() })
 	_ = c.SetDeadline(time.Now().Add(2 * patience))
 	return &raw{c, bufio.NewReader(c), t}

@@ -39,6 +39,7 @@ const (
 	flagSession             // the handler was told of it and must be told of its end
 	flagCounted             // it holds a place below the connection limit
 	flagGated               // the gate has counted it and must be told of its end
+	flagPreface             // a load balancer's header is to come before anything else
 )
 
 // conn is all that limpet itself keeps for one connection, beside what gnet
@@ -82,6 +83,10 @@ type chunk struct {
 	// into being with the chunk's first session that has one, so sessions
 	// without pay nothing, the others 4 bytes.
 	expiry *[chunkSize]uint32
+	// source holds what the gate calls the client behind a load balancer, 0
+	// where the socket's own address tells. As expiry, it is there only where
+	// it is needed: 8 bytes a session behind a load balancer.
+	source *[chunkSize]uint64
 }
 
 // slab holds a loop's connections. Chunks never move, so a *conn stays valid
@@ -93,6 +98,7 @@ type slab struct {
 	used   int
 
 	expiries int // chunks with an expiry
+	sources  int // chunks with a source
 }
 
 func newSlab(loop int) slab { return slab{base: uint32(loop) << indexBits, free: noSlot} }
@@ -140,6 +146,9 @@ func (s *slab) put(c *conn) {
 	if ch.expiry != nil {
 		ch.expiry[index%chunkSize] = 0
 	}
+	if ch.source != nil {
+		ch.source[index%chunkSize] = 0
+	}
 	c.state, c.flags = free, 0
 	c.next = s.free
 	s.free = index
@@ -176,6 +185,25 @@ func (s *slab) setExpiry(c *conn, due uint32) {
 		s.expiries++
 	}
 	ch.expiry[index%chunkSize] = due
+}
+
+// source is what the gate calls the client of c, 0 if the socket tells.
+func (s *slab) source(c *conn) uint64 {
+	index := c.slot & indexMask
+	if all := s.chunks[index/chunkSize].source; all != nil {
+		return all[index%chunkSize]
+	}
+	return 0
+}
+
+func (s *slab) setSource(c *conn, source uint64) {
+	index := c.slot & indexMask
+	ch := &s.chunks[index/chunkSize]
+	if ch.source == nil {
+		ch.source = new([chunkSize]uint64)
+		s.sources++
+	}
+	ch.source[index%chunkSize] = source
 }
 
 // find returns the connection that slot and gen name, or nil when it has gone.

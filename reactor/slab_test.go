@@ -81,3 +81,23 @@ func TestSlabPointersStayValid(t *testing.T) {
 		t.Fatalf("used = %d, want %d", s.used, len(all))
 	}
 }
+
+// What a client behind a load balancer is called goes with the connection.
+func TestSlabSource(t *testing.T) {
+	s := newSlab(0)
+	a, b := s.take(nil), s.take(nil)
+	if s.source(a) != 0 || s.sources != 0 {
+		t.Fatal("a connection has a source that nobody gave it")
+	}
+	s.setSource(a, 7)
+	if s.source(a) != 7 || s.source(b) != 0 || s.sources != 1 {
+		t.Errorf("sources %d and %d in %d chunks, want 7 and 0 in 1", s.source(a), s.source(b), s.sources)
+	}
+	s.put(a)
+	if next := s.take(nil); next != a || s.source(next) != 0 {
+		t.Error("the next owner of the slot has the source of the last one")
+	}
+	if size := unsafe.Sizeof(*s.chunks[0].source) / chunkSize; size != 8 {
+		t.Errorf("a source takes %d bytes, want 8", size)
+	}
+}

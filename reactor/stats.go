@@ -17,6 +17,7 @@ type counters struct {
 	refusedDrain atomic.Uint64
 	refusedHTTP  atomic.Uint64
 	refusedGate  atomic.Uint64
+	refusedProxy atomic.Uint64 // a load balancer's header was missing or malformed
 	opened       atomic.Uint64
 	messagesIn   atomic.Uint64
 	framesIn     atomic.Uint64 // copied from the decoder
@@ -52,6 +53,7 @@ func (l *loop) enter(c *conn, s state) {
 func (l *loop) stateBytes() int {
 	return len(l.slab.chunks)*int(chunkSize*(unsafe.Sizeof(conn{})+unsafe.Sizeof([1]any{}))) +
 		l.slab.expiries*int(unsafe.Sizeof([chunkSize]uint32{})) +
+		l.slab.sources*int(unsafe.Sizeof([chunkSize]uint64{})) +
 		cap(l.outbox.nodes)*int(unsafe.Sizeof(waiting{})) + cap(l.outbox.dirty)*4 +
 		cap(l.unfinished.items)*int(unsafe.Sizeof(unfinished{})) +
 		cap(l.mails)*int(unsafe.Sizeof(mail{})) +
@@ -69,6 +71,7 @@ type Stats struct {
 	RefusedLimit uint64 // answered 503 because a limit was reached
 	RefusedDrain uint64 // answered 503 because the node drains
 	RefusedGate  uint64 // answered as the gate said
+	RefusedProxy uint64 // a load balancer's header was due, and was missing or malformed
 	RefusedHTTP  uint64 // not a valid upgrade request, or refused by the handler
 	RefusedLate  uint64 // of RefusedHTTP: too many were undecided, or one for too long
 	Opened       uint64
@@ -110,6 +113,7 @@ func (e *Engine) Stats() Stats {
 		s.RefusedLimit += n.refusedLimit.Load()
 		s.RefusedDrain += n.refusedDrain.Load()
 		s.RefusedGate += n.refusedGate.Load()
+		s.RefusedProxy += n.refusedProxy.Load()
 		s.RefusedHTTP += n.refusedHTTP.Load()
 		s.RefusedLate += n.undecided.Load()
 		s.Opened += n.opened.Load()

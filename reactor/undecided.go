@@ -22,9 +22,7 @@ func (l *loop) waitForDecision(c *conn, buf []byte, end int) {
 		l.refuseRequest(c, tooEarly())
 		return
 	}
-	if l.unfinished.of(c) == nil {
-		l.keepRequest(c, buf)
-	}
+	l.keepRequest(c, buf)
 	l.enter(c, undecided)
 	l.engine.undecided.Add(1)
 	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.cfg.DecisionTimeout))

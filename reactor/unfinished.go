@@ -1,12 +1,17 @@
 package reactor
 
-import "github.com/limpet-gateway/limpet/wsproto"
+import (
+	"net/netip"
+
+	"github.com/limpet-gateway/limpet/wsproto"
+)
 
 // unfinished is what a connection has sent of a request or message that is
 // not complete. It exists only meanwhile, beside the slab, so that an idle
 // connection holds no buffer of any kind.
 type unfinished struct {
-	request []byte           // of the upgrade request, while handshaking
+	request []byte           // of the upgrade request and what comes before it, while handshaking
+	client  netip.AddrPort   // from the load balancer's header, while handshaking
 	message *wsproto.Partial // of a frame or message, while open
 	since   uint32           // tick at which it began
 	next    uint32           // in the free list

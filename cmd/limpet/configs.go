@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/memory"
+	"github.com/limpet-gateway/limpet/internal/proxyheader"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
@@ -55,6 +57,15 @@ func reactorConfig(c *config.Serve, incarnation uint64, log *slog.Logger) reacto
 		ControlRate:      c.ControlRate,
 		Log:              log,
 	}
+}
+
+// trustedProxies returns what reads the headers of load balancers.
+func trustedProxies(c *config.Serve) (*proxyheader.Trusted, error) {
+	networks, err := proxyheader.ParseNetworks(c.ProxyTrusted)
+	if err != nil {
+		return nil, fmt.Errorf("proxy-trusted: %w", err)
+	}
+	return proxyheader.NewTrusted(networks), nil
 }
 
 func registryConfig(c *config.Serve, incarnation uint64) registry.Config {

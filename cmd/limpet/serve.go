@@ -21,6 +21,7 @@ import (
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/memory"
+	"github.com/limpet-gateway/limpet/internal/proxyheader"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/internal/telemetry"
 	"github.com/limpet-gateway/limpet/reactor"
@@ -102,6 +103,8 @@ type node struct {
 	gateway   *gateway.Gateway
 	watch     *gateway.Watch
 	auth      *auth.Service // nil where nobody has to authenticate
+	proxies   *proxyheader.Trusted
+	admission *admission.Table // nil without limits
 	engine    *reactor.Engine
 	router    *bridge.Router
 	bus       *busTask      // nil on a node that is alone
@@ -142,8 +145,14 @@ func (n *node) prepareEngine(context.Context) error {
 	n.gateway = gateway.New(n.table, n.log)
 	n.watch = gateway.NewWatch(n.gateway, n.table, n.logs.Everything())
 	engineConfig := reactorConfig(&n.cfg, n.incarnation, n.log)
+	var err error
+	if n.proxies, err = trustedProxies(&n.cfg); err != nil {
+		return badUsage(err) // config checks the form, so this is rare
+	}
+	engineConfig.Preface = n.proxies
 	if limits := admissionLimits(&n.cfg); limits != (admission.Limits{}) {
-		engineConfig.Gate = admission.NewTable(limits)
+		n.admission = admission.NewTable(limits)
+		engineConfig.Gate = n.admission
 	}
 	engine, err := reactor.New(engineConfig, n.watch)
 	if err != nil {

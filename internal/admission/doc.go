@@ -1,5 +1,6 @@
 // Package admission decides which connections are accepted, by where they come
-// from and how many there are, before a byte of them is read.
+// from and how many there are, before a byte of them is read: of those that a
+// load balancer passes on, after the header that says where they come from.
 //
 //	accept → Table.Admit → (429 or 503 with Retry-After) | upgrade request ...
 //	close  → Table.Leave

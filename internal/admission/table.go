@@ -101,23 +101,36 @@ func (t *Table) SetLimits(l Limits) {
 	t.limits.Store(&l)
 }
 
-// Admit takes in a new connection from addr, or says with which status to
-// refuse it and when to come back. Where counted is true, Leave must follow
-// when the connection has ended; it never is with a refusal.
-func (t *Table) Admit(addr netip.Addr) (counted bool, status int, retryAfter time.Duration) {
-	return t.admit(addr, int64(time.Since(t.start)))
+// Source names the source that addr belongs to: never 0, and the same as long
+// as the table is there. Two sources of one name would share their limits,
+// which nobody can bring about without the seed.
+func (t *Table) Source(addr netip.Addr) uint64 {
+	addr = addr.Unmap()
+	b := addr.As16()
+	n := len(b)
+	if addr.Is6() {
+		n = 8 // the /64
+	}
+	return maphash.Bytes(t.seed, b[:n]) | 1
 }
 
-func (t *Table) admit(addr netip.Addr, now int64) (counted bool, status int, retryAfter time.Duration) {
+// Admit takes in a new connection from a source, or says with which status to
+// refuse it and when to come back. Where counted is true, Leave must follow
+// when the connection has ended; it never is with a refusal.
+func (t *Table) Admit(source uint64) (counted bool, status int, retryAfter time.Duration) {
+	return t.admit(source, int64(time.Since(t.start)))
+}
+
+func (t *Table) admit(source uint64, now int64) (counted bool, status int, retryAfter time.Duration) {
 	l := t.limits.Load()
 	if l.SourceConns > 0 || l.SourceRate > 0 {
-		if counted, retryAfter = t.admitSource(l, addr, now); retryAfter > 0 {
+		if counted, retryAfter = t.admitSource(l, source, now); retryAfter > 0 {
 			return false, http.StatusTooManyRequests, retryAfter
 		}
 	}
 	if wait := t.admitNode(l, now); wait > 0 {
 		if counted {
-			t.Leave(addr)
+			t.Leave(source)
 		}
 		return false, http.StatusServiceUnavailable, wait
 	}
@@ -148,8 +161,7 @@ func (t *Table) admitNode(l *Limits, now int64) (wait time.Duration) {
 // have: nobody knows when one ends.
 const connsRetry = 10 * time.Second
 
-func (t *Table) admitSource(l *Limits, addr netip.Addr, now int64) (counted bool, wait time.Duration) {
-	key := t.key(addr)
+func (t *Table) admitSource(l *Limits, key uint64, now int64) (counted bool, wait time.Duration) {
 	s, set := t.set(key)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -195,31 +207,18 @@ func takePlace(set *[ways]place, key uint64, now int64) *place {
 	return spare
 }
 
-// Leave tells that a connection that was counted has ended.
-func (t *Table) Leave(addr netip.Addr) {
-	key := t.key(addr)
-	s, set := t.set(key)
+// Leave tells that a connection of source that was counted has ended.
+func (t *Table) Leave(source uint64) {
+	s, set := t.set(source)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range set {
-		if p := &set[i]; p.key == key && p.conns > 0 {
+		if p := &set[i]; p.key == source && p.conns > 0 {
 			p.conns--
 			return
 		}
 	}
 	panic("admission: a source leaves that was not counted")
-}
-
-// key names the source of addr. Two sources with the same 64 bits would share
-// their limits, which nobody can bring about without the seed.
-func (t *Table) key(addr netip.Addr) uint64 {
-	addr = addr.Unmap()
-	b := addr.As16()
-	n := len(b)
-	if addr.Is6() {
-		n = 8 // the /64
-	}
-	return maphash.Bytes(t.seed, b[:n]) | 1
 }
 
 func (t *Table) set(key uint64) (*shard, *[ways]place) {

@@ -25,22 +25,22 @@ func TestConnsOfASource(t *testing.T) {
 	table := NewTable(Limits{SourceConns: 3})
 	a, b := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	for range 3 {
-		if counted, status, _ := table.admit(a, 0); !counted || status != 0 {
+		if counted, status, _ := table.admit(table.Source(a), 0); !counted || status != 0 {
 			t.Fatalf("within the limit: %v, %d", counted, status)
 		}
 	}
-	if counted, status, retry := table.admit(a, 0); counted || status != 429 || retry != connsRetry {
+	if counted, status, retry := table.admit(table.Source(a), 0); counted || status != 429 || retry != connsRetry {
 		t.Fatalf("beyond the limit: %v, %d, %v", counted, status, retry)
 	}
 	// The same client through a socket that speaks both.
-	if _, status, _ := table.admit(netip.MustParseAddr("::ffff:192.0.2.1"), 0); status != 429 {
+	if _, status, _ := table.admit(table.Source(netip.MustParseAddr("::ffff:192.0.2.1")), 0); status != 429 {
 		t.Error("an IPv4 address in IPv6 form is another source")
 	}
-	if _, status, _ := table.admit(b, 0); status != 0 {
+	if _, status, _ := table.admit(table.Source(b), 0); status != 0 {
 		t.Error("another source is refused")
 	}
-	table.Leave(a)
-	if _, status, _ := table.admit(a, 0); status != 0 {
+	table.Leave(table.Source(a))
+	if _, status, _ := table.admit(table.Source(a), 0); status != 0 {
 		t.Error("refused although one has left")
 	}
 	if s := table.Stats(); s.Sources != 2 || s.RefusedSourceConns != 2 {
@@ -55,7 +55,7 @@ func TestIPv6ByPrefix(t *testing.T) {
 		addr   string
 		status int
 	}{{"2001:db8:0:1::1", 0}, {"2001:db8:0:1:ffff::2", 0}, {"2001:db8:0:1::3", 429}, {"2001:db8:0:2::1", 0}, {"fe80::1%eth0", 0}} {
-		if _, status, _ := table.admit(netip.MustParseAddr(c.addr), 0); status != c.status {
+		if _, status, _ := table.admit(table.Source(netip.MustParseAddr(c.addr)), 0); status != c.status {
 			t.Errorf("%d: %s gets %d, want %d", i, c.addr, status, c.status)
 		}
 	}
@@ -66,7 +66,7 @@ func TestRateOfASource(t *testing.T) {
 	a := v4(1)
 	allowed := func(now int64) (n int, wait time.Duration) {
 		for {
-			_, status, retry := table.admit(a, now)
+			_, status, retry := table.admit(table.Source(a), now)
 			if status != 0 {
 				return n, retry
 			}
@@ -89,7 +89,7 @@ func TestRateOfTheNode(t *testing.T) {
 	n := 0
 	var retry time.Duration
 	for i := uint32(0); ; i++ {
-		counted, status, wait := table.admit(v4(i), 0)
+		counted, status, wait := table.admit(table.Source(v4(i)), 0)
 		if status == 503 {
 			retry = wait
 			if counted {
@@ -105,7 +105,7 @@ func TestRateOfTheNode(t *testing.T) {
 	if s := table.Stats(); s.Sources != 100 || s.RefusedRate != 1 {
 		t.Errorf("%+v", s)
 	}
-	if _, status, _ := table.admit(v4(9999), second); status != 0 {
+	if _, status, _ := table.admit(table.Source(v4(9999)), second); status != 0 {
 		t.Error("refused a second later")
 	}
 }
@@ -113,7 +113,7 @@ func TestRateOfTheNode(t *testing.T) {
 func TestNoLimitsCountNothing(t *testing.T) {
 	table := NewTable(Limits{})
 	for i := range uint32(1000) {
-		if counted, status, _ := table.admit(v4(i), 0); counted || status != 0 {
+		if counted, status, _ := table.admit(table.Source(v4(i)), 0); counted || status != 0 {
 			t.Fatalf("%v, %d without limits", counted, status)
 		}
 	}
@@ -129,7 +129,7 @@ func TestManyAddressesAreBounded(t *testing.T) {
 	table := NewTable(Limits{SourceConns: 2, SourceRate: 1})
 	const held = 10_000
 	for i := range uint32(held) {
-		if counted, status, _ := table.admit(v4(i), 0); !counted || status != 0 {
+		if counted, status, _ := table.admit(table.Source(v4(i)), 0); !counted || status != 0 {
 			t.Fatalf("source %d: %v, %d", i, counted, status)
 		}
 	}
@@ -138,10 +138,10 @@ func TestManyAddressesAreBounded(t *testing.T) {
 	runtime.ReadMemStats(&before)
 	for i := range uint32(200_000) {
 		addr := v4(1<<24 + i)
-		if counted, status, _ := table.admit(addr, int64(i)); status != 0 {
+		if counted, status, _ := table.admit(table.Source(addr), int64(i)); status != 0 {
 			t.Fatalf("a new source gets %d", status)
 		} else if counted {
-			table.Leave(addr)
+			table.Leave(table.Source(addr))
 		}
 	}
 	runtime.GC()
@@ -153,13 +153,13 @@ func TestManyAddressesAreBounded(t *testing.T) {
 		t.Errorf("%d sources have connections, want %d: %+v", s.Sources, held, s)
 	}
 	for i := range uint32(held) {
-		table.Leave(v4(i)) // panics if it was forgotten
+		table.Leave(table.Source(v4(i))) // panics if it was forgotten
 	}
 	// More sources with connections than places.
 	full := NewTable(Limits{SourceConns: 1})
 	counted := 0
 	for i := range uint32(2 * Places) {
-		ok, status, _ := full.admit(v4(i), 0)
+		ok, status, _ := full.admit(full.Source(v4(i)), 0)
 		if status != 0 {
 			t.Fatalf("a source without a place gets %d", status)
 		}
@@ -184,7 +184,7 @@ func TestAgainstAModel(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"come": func(t *rapid.T) {
 				i := rapid.Uint32Range(0, 5).Draw(t, "source")
-				_, status, _ := table.admit(v4(base<<8|i), 0)
+				_, status, _ := table.admit(table.Source(v4(base<<8|i)), 0)
 				if (status == 0) != (conns[i] < limit) {
 					t.Fatalf("status %d with %d of %d connections", status, conns[i], limit)
 				}
@@ -198,7 +198,7 @@ func TestAgainstAModel(t *testing.T) {
 					t.Skip("has none")
 				}
 				conns[i]--
-				table.Leave(v4(base<<8 | i))
+				table.Leave(table.Source(v4(base<<8 | i)))
 			},
 		})
 	})
@@ -211,8 +211,8 @@ func TestLoopsAtOnce(t *testing.T) {
 		loops.Go(func() {
 			for range 20_000 {
 				addr := v4(rand.Uint32N(100))
-				if counted, _, _ := table.Admit(addr); counted {
-					table.Leave(addr)
+				if counted, _, _ := table.Admit(table.Source(addr)); counted {
+					table.Leave(table.Source(addr))
 				}
 			}
 		})
@@ -248,8 +248,8 @@ func BenchmarkAdmit(b *testing.B) {
 		if i++; i == len(addrs) {
 			i = 0
 		}
-		if counted, _, _ := table.Admit(addr); counted {
-			table.Leave(addr)
+		if counted, _, _ := table.Admit(table.Source(addr)); counted {
+			table.Leave(table.Source(addr))
 		}
 	}
 }

@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"internal/auth":               {"internal/session"},
 	"internal/config":             {"internal/nearest"},
 	"internal/live":               {"internal/telemetry"},
-	"internal/telemetry":          {"reactor", "registry", "registry/redisdir", "bridge", "internal/session"},
+	"internal/telemetry":          {"internal/admission", "reactor", "registry", "registry/redisdir", "bridge", "internal/session"},
 	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/api"},
 	"registry/redisdir/redistest": {},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
@@ -40,6 +40,7 @@ var arrows = map[string][]string{
 // testArrows lists what tests may import beyond that: real counterparts to
 // test against.
 var testArrows = map[string][]string{
+	"reactor":           {"internal/proxyheader", "internal/admission"},
 	"bridge":            {"bridge/embedded", "bridge/kafkatest"},
 	"registry/redisdir": {"registry/redisdir/redistest"},
 	"bridge/client":     {"bridge/embedded"},

@@ -117,6 +117,20 @@ func tokenList(field *[]string) value {
 	return list{field, "name,...", "a token of RFC 9110: at most 64 letters, digits and !#$%&'*+-.^_`|~", token.MatchString}
 }
 
+// networkList is a list of networks, and of addresses that stand for
+// themselves.
+func networkList(field *[]string) value {
+	return list{field, "CIDR,...", "a network or an address, as 10.0.0.0/8, fd00::/8 or 10.0.0.7, without bits behind the prefix", isNetwork}
+}
+
+func isNetwork(text string) bool {
+	if addr, err := netip.ParseAddr(text); err == nil {
+		return addr.Zone() == ""
+	}
+	network, err := netip.ParsePrefix(text)
+	return err == nil && network == network.Masked() && !network.Addr().Is4In6()
+}
+
 func path(field *string) value {
 	return checked(field, "path", "a path of at most 4096 bytes", asIs, func(text string) (string, bool) {
 		return text, len(text) <= 4096 && !strings.ContainsRune(text, 0)

@@ -87,6 +87,9 @@ type Serve struct {
 	ConnsPerIP int
 	RatePerIP  int
 	BurstPerIP int
+	// ProxyTrusted lists the networks whose connections begin with a PROXY
+	// header. Empty: there are none.
+	ProxyTrusted []string
 	// SessionsPerPrincipal is how many sessions one principal may have at a
 	// time; a further one displaces the oldest.
 	SessionsPerPrincipal int

@@ -45,10 +45,15 @@ func ReportUndelivered(events Events) func(*bridge.Push, bridge.Undelivered) {
 
 // connected tells of a session that begins, and returns false when it cannot
 // be told: then the session must not begin.
-func (g *Gateway) connected(name string, id session.ID, epoch registry.Epoch) bool {
-	return g.events == nil || g.events(bridge.Event{
-		Kind: bridge.Connected, Principal: name, Session: id, Epoch: uint64(epoch), At: time.Now(),
-	}) == bridge.Accepted
+func (g *Gateway) connected(name string, o *reactor.Opening, epoch registry.Epoch) bool {
+	if g.events == nil {
+		return true
+	}
+	e := bridge.Event{Kind: bridge.Connected, Principal: name, Session: o.ID, Epoch: uint64(epoch), At: time.Now()}
+	if client := o.Remote.Addr(); client.IsValid() {
+		e.Remote = client.String()
+	}
+	return g.events(e) == bridge.Accepted
 }
 
 // ended tells of the session's end. It is called before the table forgets it.

@@ -4,7 +4,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"errors"
-	"net"
 	"net/url"
 	"strings"
 	"sync/atomic"
@@ -118,7 +117,7 @@ func (g *Gateway) enter(o *reactor.Opening, id *auth.Identity) *wsproto.Refusal 
 	for _, old := range added.Displaced {
 		_ = g.engine.CloseSession(old, session.Displaced) // gone is as good
 	}
-	if !g.connected(name, o.ID, added.Epoch) {
+	if !g.connected(name, o, added.Epoch) {
 		g.table.Remove(added.Ref)
 		return refusal(503, "no room for the session's event", eventsFullRetry)
 	}
@@ -156,8 +155,8 @@ func (d *door) facts(o *reactor.Opening) auth.Facts {
 		Node: d.node, Host: string(r.Host), Path: string(r.Path), Query: withoutToken(string(r.RawQuery)), Origin: string(r.Origin),
 		Cookie: string(r.Header("cookie")), UserAgent: string(r.Header("user-agent")),
 	}
-	if tcp, ok := o.Remote.(*net.TCPAddr); ok {
-		f.Remote = tcp.AddrPort().Addr().Unmap().String()
+	if client := o.Remote.Addr(); client.IsValid() {
+		f.Remote = client.String()
 	}
 	return f
 }

@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -161,7 +160,7 @@ func (w *Watch) Open(o *reactor.Opening) *wsproto.Refusal {
 	refusal := w.Handler.Open(o)
 	if refusal == nil {
 		if entry := w.of(o.Ref); entry != nil {
-			w.record(entry, o.Ref, o.ID, "watched: session opened", "remote", fmt.Sprint(o.Remote))
+			w.record(entry, o.Ref, o.ID, "watched: session opened", "remote", o.Remote.String())
 		}
 	}
 	return refusal
