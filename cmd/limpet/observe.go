@@ -17,6 +17,7 @@ func (n *node) observe() error {
 		Started:    n.started,
 		Status:     n.status,
 		HostLimits: n.hostLimits,
+		Admission:  n.admission,
 		Engine:     n.engine,
 		Table:      n.table,
 		Uplink:     n.uplink,

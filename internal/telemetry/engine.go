@@ -18,7 +18,7 @@ var (
 	connLimit   = gauge("connections_limit", "Connections above which newcomers are refused.")
 	loops       = gauge("event_loops", "Event loops that have served a connection.")
 	accepts     = counter("accepts_total", "Connections that were accepted from the kernel.", "transport")
-	refusals    = counter("refusals_total", "Connections that became no session, by reason: limit (no room), draining, request (not a valid upgrade request, or not let in).", "reason")
+	refusals    = counter("refusals_total", "Connections that became no session, by reason: limit (no room), admission (accept-rate and the limits of one address), draining, proxy_header (missing or malformed), request (not a valid upgrade request, or not let in).", "reason")
 	upgrades    = counter("upgrades_total", "Connections that became sessions.", "transport")
 	closes      = counter("closes_total", "Sessions that ended, by reason.", "reason")
 	sockErrors  = counter("socket_errors_total", "Sessions that ended with an error of their socket, a reset for instance.")
@@ -51,7 +51,9 @@ func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	send(to, loops, s.Loops)
 	send(to, accepts, s.Accepted, transport)
 	send(to, refusals, s.RefusedLimit, "limit")
+	send(to, refusals, s.RefusedGate, "admission")
 	send(to, refusals, s.RefusedDrain, "draining")
+	send(to, refusals, s.RefusedProxy, "proxy_header")
 	send(to, refusals, s.RefusedHTTP, "request")
 	send(to, upgrades, s.Opened, transport)
 	for _, r := range session.Reasons() { // also those that are 0: a rate needs a first value

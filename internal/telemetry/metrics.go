@@ -109,7 +109,7 @@ type nodeCollector struct{ Sources }
 
 // Describe implements prometheus.Collector.
 func (nodeCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, families := range [][]family{engineFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, hostFamilies} {
+	for _, families := range [][]family{engineFamilies, admissionFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, hostFamilies} {
 		for _, f := range families {
 			to <- f.desc
 		}
@@ -120,6 +120,9 @@ func (nodeCollector) Describe(to chan<- *prometheus.Desc) {
 func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	if c.Engine != nil {
 		collectEngine(to, c.Engine)
+	}
+	if c.Admission != nil {
+		collectAdmission(to, c.Admission)
 	}
 	if c.Table != nil {
 		collectTable(to, c.Table)

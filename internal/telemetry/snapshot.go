@@ -125,6 +125,7 @@ func (s *Sources) addEngine(snap *Snapshot) {
 	snap.Connections = Connections{e.Handshaking, e.Open, e.Closing, e.Lingering, s.Engine.Limits().MaxConns}
 	snap.Accepted, snap.Opened = e.Accepted, e.Opened
 	snap.Refused["limit"], snap.Refused["draining"], snap.Refused["request"] = e.RefusedLimit, e.RefusedDrain, e.RefusedHTTP
+	snap.Refused["admission"], snap.Refused["proxy_header"] = e.RefusedGate, e.RefusedProxy
 	for _, r := range session.Reasons() {
 		if n := e.Closed[r]; n > 0 {
 			snap.Closed[r.String()] = n

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/internal/admission"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
@@ -20,12 +21,13 @@ type Sources struct {
 	// one line each.
 	HostLimits []string
 
-	Engine   *reactor.Engine
-	Table    *registry.Table
-	Uplink   *bridge.Uplink
-	Downlink *bridge.Downlink
-	Router   *bridge.Router
-	Traffic  *bridge.Traffic
+	Admission *admission.Table
+	Engine    *reactor.Engine
+	Table     *registry.Table
+	Uplink    *bridge.Uplink
+	Downlink  *bridge.Downlink
+	Router    *bridge.Router
+	Traffic   *bridge.Traffic
 
 	Directory *redisdir.Directory
 }
