@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -54,6 +55,7 @@ type Server struct {
 	token    atomic.Pointer[[sha256.Size]byte] // nil: none is asked for
 	closing  chan struct{}                     // closed when streams should end
 	served   atomic.Bool                       // Serve was called
+	routes   []string                          // patterns given to Handle, before Serve
 }
 
 // Listen opens the API address with the handlers of this package; Handle adds
@@ -106,7 +108,14 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Handle serves pattern (of net/http.ServeMux, with a method) with handler.
 // It panics when the pattern is taken. Before Serve.
-func (s *Server) Handle(pattern string, handler http.Handler) { s.mux.Handle(pattern, handler) }
+func (s *Server) Handle(pattern string, handler http.Handler) {
+	s.mux.Handle(pattern, handler)
+	s.routes = append(s.routes, pattern)
+}
+
+// Routes returns the patterns that are served, in the order of Handle: what a
+// description of the API is compared with.
+func (s *Server) Routes() []string { return slices.Clone(s.routes) }
 
 // Close takes no more requests and waits for the running ones until ctx is
 // done; what still runs then is cut off, and ctx's error returned.
