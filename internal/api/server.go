@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/limpet-gateway/limpet/internal/listen"
 )
 
 // Limits of the server. They are fixed: no request of this API is large, slow
@@ -19,7 +21,8 @@ import (
 // stream lift the write deadline for themselves (http.ResponseController).
 const (
 	// MaxConns connections are served at a time; more wait to be accepted.
-	// Each costs a descriptor out of the reserve that sessions leave.
+	// Each costs a descriptor out of the reserve that sessions leave; see
+	// Config.Descriptors.
 	MaxConns = 64
 	// MaxHeaderBytes bounds the head of a request, MaxBodyBytes its body.
 	MaxHeaderBytes = 16 << 10
@@ -42,6 +45,9 @@ type Config struct {
 	// Alive is asked by /healthz: an error means that only a new process can
 	// help. It must answer at once. nil: a process that answers is alive.
 	Alive func() error
+	// Descriptors bounds the numbers that connections may have; one above is
+	// closed at once. 0 is no bound.
+	Descriptors int
 	// Log gets the server's own errors. Required.
 	Log *slog.Logger
 }
@@ -74,7 +80,7 @@ func Listen(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s.listener = newLimitListener(listener, MaxConns)
+	s.listener = listen.Bound(listener, listen.Limits{Conns: MaxConns, Descriptors: config.Descriptors})
 	s.http = &http.Server{
 		Handler:           s.guard(s.mux),
 		ReadHeaderTimeout: headerTimeout,
