@@ -18,9 +18,10 @@ import (
 // for each attack, against a gateway as an operator runs it, in the order of
 // the table. After each of them a client with a token is served as before.
 func TestAttacks(t *testing.T) {
+	const balancer = "127.0.0.9" // an address of this host that is trusted with PROXY headers
 	t.Setenv("LIMPET_JWT_SECRET", jwtSecret)
 	p := startProcess(t, 0, "--auth=jwt", "--uplink=echo", "--handshake-timeout=1s", "--message-timeout=1s", "--max-message-size=4KiB", "--rate-messages=200",
-		"--origins=https://app.example.com")
+		"--origins=https://app.example.com", "--proxy-trusted="+balancer)
 	token := func(claims jwt.MapClaims, method jwt.SigningMethod, key any) string {
 		claims["exp"] = time.Now().Add(time.Hour).Unix()
 		text, err := jwt.NewWithClaims(method, claims).SignedString(key)
@@ -35,11 +36,13 @@ func TestAttacks(t *testing.T) {
 			"Sec-WebSocket-Key: AQIDBAUGBwgJCgsMDQ4PEA==\r\n" + strings.Join(append(headers, ""), "\r\n") + "\r\n"
 	}
 	bearer := func(text string) string { return upgrade("Authorization: Bearer " + text) }
-	const ended = 0 // the connection ends without an HTTP answer
-	for _, attack := range []struct {
+	type attack struct {
 		name, send string
 		want       int // status of the answer
-	}{
+	}
+	const ended = 0 // the connection ends without an HTTP answer
+	const proxyV2 = "\r\n\r\n\x00\r\nQUIT\n\x21\x11"
+	anywhere := []attack{
 		{"no token", upgrade(), 401},
 		{"alg none", bearer(token(jwt.MapClaims{"sub": "root"}, jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType)), 401},
 		{"another secret", bearer(token(jwt.MapClaims{"sub": "root"}, jwt.SigningMethodHS256, []byte(strings.Repeat("x", 32)))), 401},
@@ -55,23 +58,36 @@ func TestAttacks(t *testing.T) {
 		{"nothing at all", "", ended},
 		{"TLS", "\x16\x03\x01\x02\x00\x01\x00", 400},
 		{"PROXY header that nobody asked for", "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n" + bearer(good), 400},
-	} {
-		t.Run(attack.name, func(t *testing.T) {
-			c, err := net.Dial("tcp", p.Listen)
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
-			_ = c.SetDeadline(time.Now().Add(patience))
-			_, _ = io.WriteString(c, attack.send) // a refusal may come before the end of it
-			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
-			switch {
-			case err != nil && attack.want != ended:
-				t.Errorf("no answer (%v), want %d", err, attack.want)
-			case err == nil && resp.StatusCode != attack.want:
-				t.Errorf("answer %s, want %d", resp.Status, attack.want)
-			}
-		})
+		{"the same, version 2", proxyV2 + "\x00\x0c\x0a\x00\x00\x01\x0a\x00\x00\x02\x00\x01\x00\x02" + bearer(good), 400},
+	}
+	behindBalancer := []attack{
+		{"no PROXY header", bearer(good), 400},
+		{"malformed PROXY header", "PROXY TCP4 10.0.0.1 10.0.0.2 1 99999\r\n" + bearer(good), 400},
+		{"PROXY header of the client's own behind it", strings.Repeat("PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", 2) + bearer(good), 400},
+		{"PROXY header of 64 KiB", proxyV2 + "\xff\xff" + strings.Repeat("x", 64<<10), 400},
+		{"PROXY header without an end", "PROXY TCP4 10.0.0.1", ended},
+		{"nothing behind the PROXY header", "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", ended},
+	}
+	for source, attacks := range map[string][]attack{"127.0.0.1": anywhere, balancer: behindBalancer} {
+		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
+		for _, attack := range attacks {
+			t.Run(attack.name, func(t *testing.T) {
+				c, err := from.Dial("tcp", p.Listen)
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer c.Close()
+				_ = c.SetDeadline(time.Now().Add(patience))
+				_, _ = io.WriteString(c, attack.send) // a refusal may come before the end of it
+				resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+				switch {
+				case err != nil && attack.want != ended:
+					t.Errorf("no answer (%v), want %d", err, attack.want)
+				case err == nil && resp.StatusCode != attack.want:
+					t.Errorf("answer %s, want %d", resp.Status, attack.want)
+				}
+			})
+		}
 	}
 	open := func() *websocket.Conn {
 		c, resp, err := websocket.DefaultDialer.Dial("ws://"+p.Listen+"/ws", http.Header{"Authorization": {"Bearer " + good}})

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +17,7 @@ import (
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
+	"github.com/limpet-gateway/limpet/wsproto"
 )
 
 const patience = 20 * time.Second
@@ -166,4 +168,24 @@ func TestBadPrincipals(t *testing.T) {
 	}
 	dial(t, url+"?id="+strings.Repeat("x", 128))
 	dial(t, url+"?id=a-._~:@%2B=/9Z")
+}
+
+// The address that the reactor gives is what the event and the webhook are
+// told.
+func TestClientsAddressIsTold(t *testing.T) {
+	g, _ := start(t, Discard)
+	var told []string
+	g.SetEvents(func(e bridge.Event) bridge.Verdict { told = append(told, e.Remote); return bridge.Accepted })
+	for _, c := range []struct {
+		remote netip.AddrPort
+		want   string
+	}{{netip.MustParseAddrPort("192.0.2.7:56324"), "192.0.2.7"}, {netip.MustParseAddrPort("[2001:db8::1]:1"), "2001:db8::1"}, {netip.AddrPort{}, ""}} {
+		o := &reactor.Opening{Request: new(wsproto.Request), Remote: c.remote}
+		if got := g.door.facts(o).Remote; got != c.want {
+			t.Errorf("the webhook is told %q, want %q", got, c.want)
+		}
+		if !g.connected("dev1", o, 1) || told[len(told)-1] != c.want {
+			t.Errorf("the event tells %q, want %q", told, c.want)
+		}
+	}
 }
