@@ -1,6 +1,7 @@
 package bridge
 
 import (
+	"fmt"
 	"strconv"
 	"time"
 
@@ -17,6 +18,9 @@ func (p *Push) busRecord(topic string, now time.Time) *kgo.Record {
 	if p.spread {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerPart, Value: []byte("1")})
 	}
+	if p.node != 0 {
+		r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerFor, Value: fmt.Appendf(nil, "%016x", p.node)})
+	}
 	return r
 }
 
@@ -28,6 +32,11 @@ func parseBusRecord(r *kgo.Record) (*Push, error) {
 	}
 	p.origin = string(header(r.Headers, headerOrigin))
 	p.spread = header(r.Headers, headerPart) != nil
+	if node := header(r.Headers, headerFor); node != nil {
+		if p.node, err = strconv.ParseUint(string(node), 16, 64); err != nil {
+			return nil, fmt.Errorf("%w: %s: %.40q: want 16 hexadecimal digits", ErrBadPush, headerFor, node)
+		}
+	}
 	p.hops = maxHops // of a push that does not say: it moves no further
 	if hops, err := strconv.Atoi(string(header(r.Headers, headerHops))); err == nil {
 		p.hops = hops

@@ -7,7 +7,8 @@
 // # The way of the data
 //
 //	event loop ── Uplink.Accept ──► worker's queue ──► TryProduce ──► Kafka `uplink`
-//	Kafka `downlink` ── Downlink ──► Local (this node's sessions)
+//	Kafka `downlink` ── Downlink ──► Router ──► Local (this node's sessions)
+//	                                   └──► Bus ──► Router of the node that holds the session
 //
 // A loop hands a message to the worker that its principal hashes to, so the
 // order of a principal's messages is the order in which they were accepted.

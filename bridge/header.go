@@ -19,6 +19,7 @@ const (
 	headerOrigin = "limpet-origin" // partition/offset on the downlink: what recognises a redelivery
 	headerHops   = "limpet-hops"   // how often it was forwarded
 	headerPart   = "limpet-part"   // other nodes have it too
+	headerFor    = "limpet-for"    // incarnation of the node that it is for, 16 hexadecimal digits
 )
 
 // header returns the value of the named header, or nil. The first one counts.

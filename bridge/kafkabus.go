@@ -12,30 +12,27 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// Inboxes says which node consumes which partition of the inbox topic. A lease
-// is never shared: a partition belongs to one living incarnation at most.
-type Inboxes interface {
-	// Claim leases a free partition below n to this node's incarnation.
-	Claim(ctx context.Context, n int32) (int32, error)
-	// Of returns the partition of an incarnation; ok is false when no such
-	// node lives.
-	Of(ctx context.Context, incarnation uint64) (partition int32, ok bool, err error)
-}
-
 // Limits of the bus.
 const (
 	busPoll       = 1000 // records of one poll
 	busBuffered   = 16 << 20
-	inboxTimeout  = 500 * time.Millisecond // for one question to Inboxes
-	inboxesKept   = 4096                   // answers remembered
-	busCloseAfter = 5 * time.Second        // what is not produced then is lost
+	busCloseAfter = 5 * time.Second // what is not produced then is lost
+
+	// A partition that is added while a broker holds back the answer to a fetch
+	// is read only after that, so a broker without news answers after this.
+	busFetchWait = 250 * time.Millisecond
 )
 
 // KafkaBusConfig describes a bus over Kafka.
 type KafkaBusConfig struct {
-	Kafka   Kafka
-	Topics  Topics
-	Inboxes Inboxes // nil: no node can be reached alone, everything goes to all
+	Kafka  Kafka
+	Topics Topics
+
+	// Incarnation is this node's, by which the others call it.
+	Incarnation uint64
+	// Inboxes says who reads what of the inbox topic; nil: nobody knows, and
+	// what is for one node goes to all.
+	Inboxes Inboxes
 }
 
 // KafkaBus is the bus over the topics inbox and broadcast. A push is in Kafka,
@@ -45,34 +42,42 @@ type KafkaBusConfig struct {
 // Reading begins with what is written from the start of Run: what was there
 // before is for sessions that are gone.
 type KafkaBus struct {
+	// Fixed after open.
 	cfg        KafkaBusConfig
 	client     *kgo.Client
 	broadcasts int32 // partitions of the broadcast topic
+	opened     time.Time
+	ends       []int64 // of the partitions of the inbox topic, when the bus opened
 
-	known sync.Map // incarnation → partition: neither changes while the node lives
-	kept  atomic.Int64
+	mu    sync.Mutex // guards what inbox says
+	inbox inbox
 
-	malformed atomic.Uint64
+	malformed, unleased, ignored, followed atomic.Uint64
 }
 
-// NewKafkaBus connects to Kafka, leases an inbox and fixes where reading
-// begins, so that nothing that is sent to this node from now on is missed. The
-// topics must exist.
+// NewKafkaBus connects to Kafka and fixes where reading begins, so that nothing
+// that is sent to this node from now on is missed. The topics must exist.
 func NewKafkaBus(ctx context.Context, cfg KafkaBusConfig) (*KafkaBus, error) {
 	if cfg.Topics == (Topics{}) {
 		cfg.Topics = NewTopics(DefaultTopicPrefix)
 	}
+	if cfg.Incarnation == 0 {
+		return nil, errors.New("bus: a node among others needs an incarnation")
+	}
 	client, err := cfg.Kafka.newClient(
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerLinger(0), // each push is waited for
+		kgo.FetchMaxWait(busFetchWait),
 		kgo.ProduceRequestTimeout(defaultProduceTimeout),
 		kgo.MaxBufferedBytes(busBuffered),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		// Where a topic was made anew: what is in it already is not for now.
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
 	)
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	b := &KafkaBus{cfg: cfg, client: client}
+	b := &KafkaBus{cfg: cfg, client: client, opened: time.Now(), inbox: inbox{reading: NoInbox, last: NoInbox}}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := b.open(ctx); err != nil {
@@ -91,26 +96,31 @@ func (b *KafkaBus) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("offsets of %s and %s: %w", topics.Inbox, topics.Broadcast, err)
 	}
-	from := map[string]map[int32]kgo.Offset{topics.Broadcast: {}}
+	b.ends = make([]int64, len(ends[topics.Inbox]))
+	for partition, end := range ends[topics.Inbox] {
+		b.ends[partition] = end.Offset
+	}
+	from := map[int32]kgo.Offset{}
 	for partition, end := range ends[topics.Broadcast] {
-		from[topics.Broadcast][partition] = kgo.NewOffset().At(end.Offset)
+		from[partition] = kgo.NewOffset().At(end.Offset)
 		b.broadcasts++
 	}
-	if b.cfg.Inboxes != nil {
-		mine, err := b.cfg.Inboxes.Claim(ctx, int32(len(ends[topics.Inbox])))
-		if err != nil {
-			return fmt.Errorf("lease a partition of %s: %w", topics.Inbox, err)
-		}
-		from[topics.Inbox] = map[int32]kgo.Offset{mine: kgo.NewOffset().At(ends[topics.Inbox][mine].Offset)}
-	}
-	b.client.AddConsumePartitions(from)
+	b.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topics.Broadcast: from})
 	return nil
 }
+
+// InboxPartitions is how many nodes can have an inbox.
+func (b *KafkaBus) InboxPartitions() int { return len(b.ends) }
 
 // Run gives what arrives to router until ctx ends, then sends what is under
 // way and returns nil. It is called once, and ends the bus.
 func (b *KafkaBus) Run(ctx context.Context, router *Router) error {
 	defer b.close()
+	if b.cfg.Inboxes != nil {
+		var following sync.WaitGroup
+		defer following.Wait()
+		following.Go(func() { b.follow(ctx) })
+	}
 	for {
 		fetches := b.client.PollRecords(ctx, busPoll)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
@@ -119,7 +129,14 @@ func (b *KafkaBus) Run(ctx context.Context, router *Router) error {
 		fetches.EachError(func(topic string, partition int32, err error) {
 			b.cfg.Kafka.logger().Warn("bus: fetch failed", "topic", topic, "partition", partition, "error", err)
 		})
-		if err := router.Arrived(ctx, b.pushes(fetches.Records())); err != nil && ctx.Err() == nil {
+		records := fetches.Records()
+		b.read(records)
+		pushes, strays := b.pushes(records)
+		err := router.Arrived(ctx, pushes)
+		if len(strays) > 0 {
+			err = errors.Join(err, b.settleStrays(ctx, router, strays))
+		}
+		if err != nil && ctx.Err() == nil {
 			// What followed a principal that moved is lost: pushes are
 			// delivered at most once.
 			b.cfg.Kafka.logger().Warn("bus: pushes were lost", "error", err)
@@ -136,36 +153,42 @@ func (b *KafkaBus) close() {
 	b.client.Close()
 }
 
-func (b *KafkaBus) pushes(records []*kgo.Record) []*Push {
-	pushes := make([]*Push, 0, len(records))
+// pushes reads records: those that this node takes, and those of an inbox that
+// are for another one.
+func (b *KafkaBus) pushes(records []*kgo.Record) (mine []*Push, strays []stray) {
 	for _, r := range records {
 		p, err := parseBusRecord(r)
 		if err != nil {
 			b.malformed.Add(1)
 			continue
 		}
-		p.spread = p.spread || r.Topic == b.cfg.Topics.Broadcast
-		pushes = append(pushes, p)
+		elsewhere := p.node != 0 && p.node != b.cfg.Incarnation
+		switch {
+		case r.Topic == b.cfg.Topics.Broadcast && elsewhere:
+		case elsewhere:
+			strays = append(strays, stray{p, r.Partition})
+		default:
+			// One that all read and that names no node is everybody's: to find
+			// no session is nothing to report.
+			p.spread = p.spread || r.Topic == b.cfg.Topics.Broadcast && p.node == 0
+			mine = append(mine, p)
+		}
 	}
-	return pushes
+	return mine, strays
 }
 
 // Forward implements Bus.
-func (b *KafkaBus) Forward(to uint64, p *Push, done func(error)) {
-	if b.cfg.Inboxes == nil {
-		b.Broadcast(p, done)
-		return
-	}
-	partition, err := b.inboxOf(to)
-	if err != nil {
-		done(err)
-		return
-	}
-	b.produce(b.cfg.Topics.Inbox, partition, p, done)
-}
+func (b *KafkaBus) Forward(to uint64, p *Push, done func(error)) { b.forward(to, p, done) }
 
 // Broadcast implements Bus.
 func (b *KafkaBus) Broadcast(p *Push, done func(error)) {
+	everybodys := *p
+	everybodys.node = 0 // of one that came by an inbox
+	b.toAll(&everybodys, done)
+}
+
+// toAll puts p where every node reads it, also what is for one of them.
+func (b *KafkaBus) toAll(p *Push, done func(error)) {
 	b.produce(b.cfg.Topics.Broadcast, int32(fnv32(p.To.String())%uint32(b.broadcasts)), p, done)
 }
 
@@ -184,27 +207,19 @@ func (b *KafkaBus) produce(topic string, partition int32, p *Push, done func(err
 	})
 }
 
-// inboxOf returns the partition of a node. While the answer cannot be had the
-// node counts as gone.
-func (b *KafkaBus) inboxOf(incarnation uint64) (int32, error) {
-	if partition, ok := b.known.Load(incarnation); ok {
-		return partition.(int32), nil
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), inboxTimeout)
-	defer cancel()
-	partition, ok, err := b.cfg.Inboxes.Of(ctx, incarnation)
-	switch {
-	case err != nil:
-		return 0, fmt.Errorf("inbox of node %016x: %w: %w", incarnation, ErrNodeGone, err)
-	case !ok:
-		return 0, fmt.Errorf("inbox of node %016x: %w", incarnation, ErrNodeGone)
-	}
-	if b.kept.Add(1) > inboxesKept {
-		b.known.Clear() // dead nodes have piled up
-		b.kept.Store(1)
-	}
-	b.known.Store(incarnation, partition)
-	return partition, nil
+// BusStats is a snapshot of a bus's counters.
+type BusStats struct {
+	Malformed uint64 // records or messages that no node wrote
+	Unleased  uint64 // pushes for one node that went to all, because its inbox was not known or it has none
+	Ignored   uint64 // records of an inbox that were for another node, and its business
+	Followed  uint64 // records of an inbox that were for a dead node, and taken over
+	Refused   uint64 // pushes for which the bus had no room
+	Failed    uint64 // pushes that the transport did not take in time
+}
+
+// Stats may be called from any goroutine.
+func (b *KafkaBus) Stats() BusStats {
+	return BusStats{Malformed: b.malformed.Load(), Unleased: b.unleased.Load(), Ignored: b.ignored.Load(), Followed: b.followed.Load()}
 }
 
 // fnv32 is the FNV-1a hash.

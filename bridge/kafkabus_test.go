@@ -12,41 +12,87 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
-// leases is an Inboxes for nodes of one test.
+// leases are the inboxes of the nodes of one test.
 type leases struct {
 	mu    sync.Mutex
-	owner map[int32]uint64
+	owner map[int32]uint64 // 0 is nobody
+	down  error            // what Of and Look say
+	nodes map[uint64]*lease
 }
 
-// of returns the view of one incarnation.
-func (l *leases) of(incarnation uint64) Inboxes { return &lease{l, incarnation} }
+func newLeases() *leases { return &leases{owner: map[int32]uint64{}, nodes: map[uint64]*lease{}} }
 
+// lease is the view of one incarnation.
 type lease struct {
 	*leases
-	mine uint64
+	mine    uint64
+	changed chan struct{}
 }
 
-func (l *lease) Claim(_ context.Context, n int32) (int32, error) {
+// of returns the view of an incarnation that lives, with the first free
+// partition leased to it if there is one below n.
+func (l *leases) of(incarnation uint64, n int32) *lease {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	v := &lease{l, incarnation, make(chan struct{}, 1)}
+	l.nodes[incarnation] = v
 	for p := range n {
 		if l.owner[p] == 0 {
-			l.owner[p] = l.mine
-			return p, nil
+			l.owner[p] = incarnation
+			break
 		}
 	}
-	return 0, fmt.Errorf("all %d partitions are leased", n)
+	return v
 }
+
+// give leases a partition to an incarnation, whoever has it.
+func (l *leases) give(partition int32, incarnation uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	former := l.nodes[l.owner[partition]]
+	l.owner[partition] = incarnation
+	for _, v := range []*lease{former, l.nodes[incarnation]} {
+		if v == nil {
+			continue
+		}
+		select {
+		case v.changed <- struct{}{}:
+		default:
+		}
+	}
+}
+
+func (l *leases) partitionOf(incarnation uint64) (int32, bool) {
+	for p, owner := range l.owner {
+		if owner == incarnation {
+			return p, true
+		}
+	}
+	return NoInbox, false
+}
+
+func (l *lease) Mine() (int32, bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.partitionOf(l.mine)
+}
+
+func (l *lease) Changed() <-chan struct{} { return l.changed }
 
 func (l *lease) Of(_ context.Context, incarnation uint64) (int32, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for p, owner := range l.owner {
-		if owner == incarnation {
-			return p, true, nil
-		}
+	if l.down != nil {
+		return NoInbox, false, l.down
 	}
-	return 0, false, nil
+	p, _ := l.partitionOf(incarnation)
+	return p, l.nodes[incarnation] != nil, nil
+}
+
+func (l *lease) Look(context.Context) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.down
 }
 
 // kafkaNode is a node on a broker: bus, router and downlink, with a directory
@@ -54,27 +100,30 @@ func (l *lease) Of(_ context.Context, incarnation uint64) (int32, bool, error) {
 type kafkaNode struct {
 	*node
 	router *Router
+	bus    *KafkaBus
 	stop   func()
+
+	stopDownlink func()
 }
 
 // startNode joins a node. With a nil directory it is one among others that
 // knows nothing of them.
 func startNode(t testing.TB, b *testBroker, incarnation uint64, dir Directory, inboxes Inboxes) *kafkaNode {
 	t.Helper()
-	bus, err := NewKafkaBus(testContext(t), KafkaBusConfig{Kafka: b.kafka(), Topics: b.topics, Inboxes: inboxes})
+	bus, err := NewKafkaBus(testContext(t), KafkaBusConfig{Kafka: b.kafka(), Topics: b.topics, Incarnation: incarnation, Inboxes: inboxes})
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &kafkaNode{node: newNode()}
+	n := &kafkaNode{node: newNode(), bus: bus}
 	n.router = newTestRouter(t, RouterConfig{Incarnation: incarnation, Local: n.node, Directory: dir, Bus: bus})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- bus.Run(ctx, n.router) }()
-	_, stopDownlink := startRouted(t, b, n.router)
+	_, n.stopDownlink = startRouted(t, b, n.router)
 	var once sync.Once
 	n.stop = func() {
 		once.Do(func() {
-			stopDownlink()
+			n.stopDownlink()
 			cancel()
 			if err := <-ended; err != nil {
 				t.Errorf("bus: %v", err)
@@ -88,10 +137,10 @@ func startNode(t testing.TB, b *testBroker, incarnation uint64, dir Directory, i
 func TestKafkaBusBetweenNodes(t *testing.T) {
 	broker := startBroker(t)
 	dir := &wires{users: map[string][]uint64{"a": {1}, "b": {2}, "c": {3}, "ghost": {9}}, groups: map[string][]uint64{"g": {1, 3}}}
-	l := &leases{owner: map[int32]uint64{}}
+	l := newLeases()
 	var nodes []*kafkaNode
 	for i := range uint64(3) {
-		n := startNode(t, broker, i+1, dir, l.of(i+1))
+		n := startNode(t, broker, i+1, dir, l.of(i+1, 8))
 		n.online["user:"+string(rune('a'+i))] = true
 		n.online["group:g"] = i != 1
 		nodes = append(nodes, n)
@@ -160,8 +209,8 @@ func order(t *testing.T, received []string) (different int) {
 func TestRebalanceWhileRouting(t *testing.T) {
 	broker := startBroker(t)
 	dir := &wires{users: map[string][]uint64{}}
-	l := &leases{owner: map[int32]uint64{}}
-	owner := startNode(t, broker, 1, dir, l.of(1))
+	l := newLeases()
+	owner := startNode(t, broker, 1, dir, l.of(1, 8))
 	const users, rounds, each = 10, 4, 25
 	for u := range users {
 		name := fmt.Sprintf("u%d", u)
@@ -170,7 +219,7 @@ func TestRebalanceWhileRouting(t *testing.T) {
 	}
 	sequence := 0
 	for round := range rounds {
-		other := startNode(t, broker, uint64(round+2), dir, l.of(uint64(round+2)))
+		other := startNode(t, broker, uint64(round+2), dir, l.of(uint64(round+2), 8))
 		for range each {
 			sequence++
 			var records []*kgo.Record

@@ -28,6 +28,7 @@ type Push struct {
 	// the outcome says what reached a socket.
 	Confirm bool
 
+	node   uint64 // incarnation of the node that it is for; 0 is whoever reads it
 	origin string // see headerOrigin; empty for a push that no record brought
 	hops   int
 	spread bool // sent to all nodes: to find no session is nothing to report

@@ -30,7 +30,12 @@ func (r *Router) Route(ctx context.Context, pushes []*Push) ([]Result, error) {
 		if err := under[i].wait(ctx); err != nil {
 			return results, fmt.Errorf("route: %w", err)
 		}
+		spread := results[i].Spread
 		under[i].settle(&results[i])
+		if spread && !results[i].Spread {
+			// Nobody else can be reached: those who are here get it all the same.
+			r.local(ctx, p, &results[i], patience)
+		}
 		r.conclude(p, &results[i])
 	}
 	return results, nil

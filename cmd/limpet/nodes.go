@@ -17,7 +17,8 @@ func newNodesCommand() *cobra.Command {
 		Short: "List the nodes that share a directory",
 		Long: `List the nodes that share a directory in Redis: what is left of the lease, how
 many sessions the node had when it last renewed it, its incarnation, the
-process as it stands in session ids, and the address of its API. A dead node is
+process as it stands in session ids, the partition of the inbox topic that it
+leases, and the address of its API. A dead node is
 listed until another one has cleared up after it.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -27,16 +28,19 @@ listed until another one has cleared up after it.`,
 					return err
 				}
 				out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
-				fmt.Fprintln(out, "NODE\tLEASE\tSESSIONS\tINCARNATION\tPROCESS\tAPI")
+				fmt.Fprintln(out, "NODE\tLEASE\tSESSIONS\tINCARNATION\tPROCESS\tINBOX\tAPI")
 				for _, n := range nodes {
-					lease, sessions, api := "dead", "-", "-"
+					lease, sessions, inbox, api := "dead", "-", "-", "-"
 					if n.Alive {
 						lease, sessions = n.Lease.Round(100*time.Millisecond).String(), fmt.Sprint(n.Sessions)
+						if n.Inbox >= 0 {
+							inbox = fmt.Sprint(n.Inbox)
+						}
 						if n.API != "" {
 							api = n.API
 						}
 					}
-					fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%016x\t%s\n", n.ID, lease, sessions, n.Incarnation, n.Process, api)
+					fmt.Fprintf(out, "%s\t%s\t%s\t%d\t%016x\t%s\t%s\n", n.ID, lease, sessions, n.Incarnation, n.Process, inbox, api)
 				}
 				return out.Flush()
 			})

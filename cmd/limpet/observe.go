@@ -27,6 +27,9 @@ func (n *node) observe() error {
 		sources.Downlink = n.downlink.Downlink
 		sources.Traffic = &n.traffic
 	}
+	if n.bus != nil {
+		sources.Bus = n.bus.stats
+	}
 	if n.directory != nil {
 		sources.Directory = n.directory.directory
 	}

@@ -15,6 +15,7 @@ import (
 // directoryTask is the running directory.
 type directoryTask struct {
 	directory *redisdir.Directory
+	inboxes   *cluster.Inboxes // leased where the bus is Kafka's
 	cancel    context.CancelFunc
 	done      chan struct{}
 }
@@ -35,7 +36,7 @@ func (n *node) joinDirectory(context.Context) error {
 	if err != nil {
 		return badUsage(err)
 	}
-	n.directory = &directoryTask{directory: directory}
+	n.directory = &directoryTask{directory: directory, inboxes: cluster.NewInboxes(directory)}
 	reportDirectory(&n.ready, directory.State())
 	return nil
 }

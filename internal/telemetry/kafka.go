@@ -30,6 +30,8 @@ var (
 
 	routed = counter("pushes_total", "Pushes by what became of them here.", "result")
 
+	busOther = counter("bus_exceptions_total", "Pushes that did not take the straight way between nodes: blind and unleased went to all nodes, since the directory did not answer or the node has no inbox; followed were for a dead node, ignored for another one; refused and failed the bus did not take; malformed no node wrote.", "kind")
+
 	kConnects   = counter("kafka_connects_total", "Connections to brokers.", "result")
 	kDisconnect = counter("kafka_disconnects_total", "Connections to brokers that ended.")
 	kRequests   = counter("kafka_requests_total", "Requests to brokers.", "result")
@@ -39,7 +41,7 @@ var (
 )
 
 var kafkaFamilies = []family{upAccepted, upAcked, upAckedBytes, upCoalesced, upRefused, upRetried, upLost, upOutstanding,
-	upBuffered, upHeld, upEvents, upNoEvent, upLatency, downRecords, downMalformed, lag, routed, kConnects, kDisconnect, kRequests,
+	upBuffered, upHeld, upEvents, upNoEvent, upLatency, downRecords, downMalformed, lag, routed, busOther, kConnects, kDisconnect, kRequests,
 	kBytes, kThrottled, kLatency}
 
 func collectUplink(to chan<- prometheus.Metric, uplink *bridge.Uplink) {
@@ -83,6 +85,16 @@ func collectRouter(to chan<- prometheus.Metric, router *bridge.Router) {
 	send(to, routed, s.Offline, "offline")
 	send(to, routed, s.Full, "full")
 	send(to, routed, s.Failed, "failed")
+}
+
+func collectBus(to chan<- prometheus.Metric, s bridge.BusStats, r bridge.RouterStats) {
+	send(to, busOther, r.Blind, "blind")
+	send(to, busOther, s.Unleased, "unleased")
+	send(to, busOther, s.Followed, "followed")
+	send(to, busOther, s.Ignored, "ignored")
+	send(to, busOther, s.Refused, "refused")
+	send(to, busOther, s.Failed, "failed")
+	send(to, busOther, s.Malformed, "malformed")
 }
 
 func collectTraffic(to chan<- prometheus.Metric, traffic *bridge.Traffic) {

@@ -136,6 +136,9 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	if c.Router != nil {
 		collectRouter(to, c.Router)
 	}
+	if c.Bus != nil && c.Router != nil {
+		collectBus(to, c.Bus(), c.Router.Stats())
+	}
 	if c.Directory != nil {
 		collectDirectory(to, c.Directory)
 	}

@@ -27,6 +27,7 @@ type Sources struct {
 	Uplink    *bridge.Uplink
 	Downlink  *bridge.Downlink
 	Router    *bridge.Router
+	Bus       func() bridge.BusStats // nil on a node that is alone
 	Traffic   *bridge.Traffic
 
 	Directory *redisdir.Directory

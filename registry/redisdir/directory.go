@@ -22,6 +22,7 @@ type Directory struct {
 	queues  []*queue
 	notices *notices
 	window  window
+	inboxes InboxTopic
 
 	// Any goroutine.
 	state    atomic.Int32
@@ -29,6 +30,7 @@ type Directory struct {
 	clock    atomic.Pointer[clockFix]
 	stopFrom atomic.Pointer[time.Time] // no write may be sent from here on, for want of a lease
 	api      atomic.Pointer[string]
+	inbox    atomic.Int32  // partition leased to this node, or noInbox
 	kick     chan struct{} // the keeper shall look now
 	resync   chan string   // reason for a full resync
 
@@ -36,7 +38,8 @@ type Directory struct {
 	lostSessions, claims     atomic.Uint64
 	resyncs, degradations    atomic.Uint64
 
-	keeper keeper // owned by the goroutine that runs it
+	keeper      keeper // owned by the goroutine that runs it
+	inboxMissed bool   // it too: that there is none has been logged
 }
 
 // clockFix is what the server's clock said at a moment of this node's.
@@ -72,6 +75,7 @@ func New(c Config, table *registry.Table) (*Directory, error) {
 	d.mine.Store(&[]uint32{})
 	d.stopFrom.Store(&time.Time{})
 	d.api.Store(&c.API)
+	d.inbox.Store(noInbox)
 	for range c.Writers {
 		d.queues = append(d.queues, newQueue(c.Queue/c.Writers))
 	}

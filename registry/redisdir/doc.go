@@ -67,6 +67,12 @@
 // on that node's list in Redis, and the node reads it within Config.Poll
 // (notices.go). It needs no Kafka.
 //
+// # Inboxes
+//
+// Where nodes reach each other through Kafka, each leases one partition of a
+// topic along with its incarnation (inbox.go, lua/inbox.lua), and
+// [Directory.InboxOf] says whose is which without a round trip.
+//
 // # Left to others
 //
 // Closing sessions (Config.Displaced), emitting events (Config.Lost), and

@@ -161,6 +161,7 @@ func (d *Directory) renewLease(ctx context.Context) error {
 		}
 		if n == mine[0] {
 			d.leaseHeld(sent)
+			d.leaseInbox(ctx, n, nil)
 			return nil
 		}
 	}
@@ -220,6 +221,7 @@ func (d *Directory) newIncarnation(ctx context.Context, mode string) error {
 	if err != nil {
 		return err
 	}
+	d.leaseInbox(ctx, n, formers)
 	mine := append([]uint32{n}, formers...)
 	d.mine.Store(&mine)
 	d.leaseHeld(sent)
@@ -254,7 +256,9 @@ func (d *Directory) stillMine(ctx context.Context, incarnations []uint32) ([]uin
 
 func (d *Directory) leaseHeld(sent time.Time) {
 	stop := sent.Add(d.config.Lease - 2*d.config.CallTimeout - d.config.ClockSlack)
-	d.stopFrom.Store(&stop)
+	if was := d.stopFrom.Swap(&stop); !time.Now().Before(*was) && d.inbox.Load() != noInbox {
+		d.inboxes.Changed(nil)
+	}
 }
 
 func (d *Directory) leaseCall(mode string, incarnation uint32) scriptCall {
@@ -371,6 +375,9 @@ func (d *Directory) look(ctx context.Context) {
 // directory, its incarnations too.
 func (d *Directory) leave(ctx context.Context, clean bool) error {
 	mine := *d.mine.Load()
+	if err := d.releaseInbox(ctx, mine[0]); err != nil {
+		return err
+	}
 	if _, _, err := leaseAnswer(d.store.runOne(ctx, d.leaseCall("release", mine[0]))); err != nil {
 		return err
 	}

@@ -16,11 +16,13 @@ import (
 //	lp:{nodes}          incarnation → "process node", until nothing of it is left
 //	lp:{nodes}:next     last incarnation given out
 //	lp:{nodes}:facts    bucket count and lead of the epochs, shared by all nodes
+//	lp:{nodes}:inboxes  partition of the inbox topic → incarnation
 //	lp:{nodes}:claim:N  lock of the node that clears up after incarnation N
 const (
 	keyIncarnations = "lp:{nodes}"
 	keyNext         = "lp:{nodes}:next"
 	keyFacts        = "lp:{nodes}:facts"
+	keyInboxes      = "lp:{nodes}:inboxes"
 )
 
 func keyClaim(incarnation uint32) string {

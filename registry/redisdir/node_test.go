@@ -34,6 +34,7 @@ type testNode struct {
 	dir   *Directory
 	log   *logBuffer
 
+	run  func()
 	stop func() // as if the process were killed
 
 	mu        sync.Mutex
@@ -56,6 +57,14 @@ func newProcess() uint64 {
 
 func startNode(t testing.TB, c Config, limit int) *testNode {
 	t.Helper()
+	n := prepareNode(t, c, limit)
+	n.run()
+	return n
+}
+
+// prepareNode leaves out the start, which is run.
+func prepareNode(t testing.TB, c Config, limit int) *testNode {
+	t.Helper()
 	n := &testNode{
 		t: t, id: c.Node, log: &logBuffer{}, refs: map[session.ID]registry.Ref{},
 		table: registry.NewTable(registry.Config{Incarnation: newProcess(), MaxPerPrincipal: limit}),
@@ -69,10 +78,12 @@ func startNode(t testing.TB, c Config, limit int) *testNode {
 	n.dir = dir
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = dir.Run(ctx)
-	}()
+	n.run = func() {
+		go func() {
+			defer close(ended)
+			_ = dir.Run(ctx)
+		}()
+	}
 	n.stop = sync.OnceFunc(func() {
 		cancel()
 		<-ended

@@ -43,7 +43,9 @@ func runChild(spec string) {
 		panic(err)
 	}
 	processes.last = process - 0xabc0000 - 1
-	n := startNode(t, quick(url, id), 1)
+	n := prepareNode(t, quick(url, id), 1)
+	n.dir.SetInboxes(InboxTopic{Name: "limpet.inbox", Partitions: childInboxes})
+	n.run()
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {
 		var from, to int
@@ -57,6 +59,12 @@ func runChild(spec string) {
 			n.await(Joined)
 		case line == "settled":
 			n.settled()
+		case line == "inbox":
+			if p, ok := n.dir.Inbox(); ok {
+				fmt.Println(p)
+			} else {
+				fmt.Println("none")
+			}
 		case line == "state":
 			fmt.Println(n.dir.State(), n.dir.waiting(), n.dir.Stats().Incarnation)
 		case line == "table":
@@ -81,6 +89,9 @@ func scan(line, format string, args ...any) bool {
 	n, err := fmt.Sscanf(line, format, args...)
 	return err == nil && n == len(args)
 }
+
+// childInboxes is the number of partitions of which each lease one.
+const childInboxes = 16
 
 // childTB is what the helpers need of a testing.TB, in a process without one.
 type childTB struct{ testing.TB }

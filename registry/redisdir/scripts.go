@@ -46,10 +46,14 @@ var luaLease string
 //go:embed lua/claim.lua
 var luaClaim string
 
+//go:embed lua/inbox.lua
+var luaInbox string
+
 var (
 	scriptPut    = newScript(luaRecords + luaPut)
 	scriptDrop   = newScript(luaRecords + luaDrop)
 	scriptEnroll = newScript(luaEnroll)
 	scriptLease  = newScript(luaLease)
 	scriptClaim  = newScript(luaClaim)
+	scriptInbox  = newScript(luaInbox)
 )

@@ -27,6 +27,7 @@ type Node struct {
 	Lease    time.Duration // left, of a live one, at the time of asking
 	Sessions int           // of a live one, when it last renewed
 	API      string        // host:port of its HTTP API, or empty
+	Inbox    int32         // partition of the inbox topic leased to a live one, -1 for none
 }
 
 // store reads what stands in Redis. It is shared by the nodes and the tools.
@@ -66,12 +67,18 @@ var ErrNoDirectory = errors.New("no directory in this Redis: no node has joined 
 
 // nodes returns every incarnation that has or may have entries, oldest first.
 func (s *store) nodes(ctx context.Context) ([]Node, error) {
-	known, err := s.one(ctx, func(b rueidis.Builder) rueidis.Completed {
-		return b.Hgetall().Key(keyIncarnations).Build()
-	}).AsStrMap()
+	lists := s.do(ctx, func(c rueidis.Client) []rueidis.Completed {
+		return []rueidis.Completed{c.B().Hgetall().Key(keyIncarnations).Build(), c.B().Hgetall().Key(keyInboxes).Build()}
+	})
+	known, err := lists[0].AsStrMap()
 	if err != nil {
 		return nil, fmt.Errorf("read incarnations: %w", err)
 	}
+	leased, err := lists[len(lists)-1].AsStrMap()
+	if err != nil {
+		return nil, fmt.Errorf("read inboxes: %w", err)
+	}
+	inboxes := byOwner(leased)
 	list := make([]Node, 0, len(known))
 	for number, description := range known {
 		n, ok := parseNode(number, description)
@@ -108,11 +115,27 @@ func (s *store) nodes(ctx context.Context) ([]Node, error) {
 			return nil, fmt.Errorf("lease of %s, %q: %w", n.ID, value, errBadValue)
 		}
 		if holder == n.Incarnation {
-			n.Alive, n.Sessions, n.API = true, sessions, api
+			n.Alive, n.Sessions, n.API, n.Inbox = true, sessions, api, noInbox
+			if partition, ok := inboxes[holder]; ok {
+				n.Inbox = partition
+			}
 			n.Lease = time.Duration(max(left, 0)) * time.Millisecond
 		}
 	}
 	return list, nil
+}
+
+// byOwner turns the hash of inboxes round: incarnation to partition.
+func byOwner(inboxes map[string]string) map[uint32]int32 {
+	owned := make(map[uint32]int32, len(inboxes))
+	for partition, owner := range inboxes {
+		p, err := strconv.ParseInt(partition, 10, 32)
+		n, err2 := strconv.ParseUint(owner, 10, 32)
+		if err == nil && err2 == nil {
+			owned[uint32(n)] = int32(p)
+		}
+	}
+	return owned
 }
 
 func description(process uint64, node string) string {
@@ -123,7 +146,7 @@ func parseNode(number, description string) (Node, bool) {
 	n, err := strconv.ParseUint(number, 10, 32)
 	process, id, ok := strings.Cut(description, " ")
 	p, err2 := strconv.ParseUint(process, 16, 64)
-	return Node{ID: id, Incarnation: uint32(n), Process: p}, ok && err == nil && err2 == nil
+	return Node{ID: id, Incarnation: uint32(n), Process: p, Inbox: noInbox}, ok && err == nil && err2 == nil
 }
 
 func leaseValue(incarnation uint32, sessions int, api string) string {

@@ -10,13 +10,17 @@ import (
 type view struct {
 	at            time.Time
 	byIncarnation map[uint32]*Node
-	newest        uint32 // greatest incarnation seen
+	byProcess     map[uint64]*Node // live ones
+	newest        uint32           // greatest incarnation seen
 }
 
 func newView(at time.Time, nodes []Node) *view {
-	v := &view{at: at, byIncarnation: make(map[uint32]*Node, len(nodes))}
+	v := &view{at: at, byIncarnation: make(map[uint32]*Node, len(nodes)), byProcess: make(map[uint64]*Node, len(nodes))}
 	for i := range nodes {
 		v.byIncarnation[nodes[i].Incarnation] = &nodes[i]
+		if nodes[i].Alive {
+			v.byProcess[nodes[i].Process] = &nodes[i]
+		}
 		v.newest = max(v.newest, nodes[i].Incarnation)
 	}
 	return v

@@ -1,0 +1,202 @@
+package bridge
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// Inboxes says which node reads which partition of the inbox topic. A
+// partition is leased to one living node at most. Its methods may be called from
+// any goroutine.
+type Inboxes interface {
+	// Mine returns the partition leased to this node; ok is false while there
+	// is none.
+	Mine() (partition int32, ok bool)
+	// Changed receives a value when Mine may have changed.
+	Changed() <-chan struct{}
+	// Of returns the partition of an incarnation, as it was seen last: NoInbox
+	// for a node that lives and has none, alive false for one that does not. It
+	// does not wait for a server to tell of a node that was seen. An error
+	// means that nothing is known at the moment.
+	Of(ctx context.Context, incarnation uint64) (partition int32, alive bool, err error)
+	// Look brings what Of knows up to date.
+	Look(ctx context.Context) error
+}
+
+// NoInbox stands for no partition.
+const NoInbox = -1
+
+// Limits of what has to do with inboxes.
+const (
+	inboxTimeout = 500 * time.Millisecond // for one question to Inboxes
+	inboxRetry   = time.Second            // between tries to take up a partition
+)
+
+// inbox is where a bus reads what is for its node alone.
+type inbox struct {
+	// Written by follow, which runs on one goroutine.
+	reading int32 // the partition, or NoInbox
+
+	// Guarded by KafkaBus.mu.
+	last int32 // partition that was read last
+	next int64 // offset that follows the last record that was read of it
+}
+
+// follow reads the partition that is leased to this node, whichever it is,
+// until ctx ends.
+func (b *KafkaBus) follow(ctx context.Context) {
+	for {
+		var again <-chan time.Time
+		if err := b.takeUp(ctx); err != nil && ctx.Err() == nil {
+			b.cfg.Kafka.logger().Warn("bus: the inbox cannot be read yet", "error", err)
+			again = time.After(inboxRetry)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-b.cfg.Inboxes.Changed():
+		case <-again:
+		}
+	}
+}
+
+// takeUp has the leased partition read. A partition that this node has had
+// last is read on from where it was; of another one nothing is read that was
+// written before: that was for somebody else.
+func (b *KafkaBus) takeUp(ctx context.Context) error {
+	mine, ok := b.cfg.Inboxes.Mine()
+	if !ok {
+		mine = NoInbox
+	}
+	was := b.inbox.reading
+	if mine == was {
+		return nil
+	}
+	topic := b.cfg.Topics.Inbox
+	if was != NoInbox {
+		b.client.RemoveConsumePartitions(map[string][]int32{topic: {was}})
+		b.inbox.reading = NoInbox
+	}
+	if mine == NoInbox {
+		return nil
+	}
+	from, err := b.inboxStart(ctx, mine)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	b.inbox.last, b.inbox.next = mine, from
+	b.mu.Unlock()
+	b.inbox.reading = mine
+	b.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {mine: kgo.NewOffset().At(from)}})
+	return nil
+}
+
+// inboxStart returns the offset from which partition is to be read.
+func (b *KafkaBus) inboxStart(ctx context.Context, partition int32) (int64, error) {
+	b.mu.Lock()
+	last, next := b.inbox.last, b.inbox.next
+	b.mu.Unlock()
+	if partition == last {
+		return next, nil
+	}
+	if last == NoInbox && int(partition) < len(b.ends) && time.Since(b.opened) < startTimeout {
+		return b.ends[partition], nil // this includes what came while it was asked for
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	topic := b.cfg.Topics.Inbox
+	ends, err := kadm.NewClient(b.client).ListEndOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	if err != nil {
+		return 0, fmt.Errorf("offsets of %s: %w", topic, err)
+	}
+	end, ok := ends.Lookup(topic, partition)
+	if !ok {
+		return 0, fmt.Errorf("topic %s has no partition %d", topic, partition)
+	}
+	return end.Offset, nil
+}
+
+// read notes how far the inbox has been read.
+func (b *KafkaBus) read(records []*kgo.Record) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, r := range records {
+		if r.Topic == b.cfg.Topics.Inbox && r.Partition == b.inbox.last {
+			b.inbox.next = r.Offset + 1
+		}
+	}
+}
+
+// forward puts p, which is for the node to, where that node alone reads it, or
+// where all do: then the others leave it alone.
+func (b *KafkaBus) forward(to uint64, p *Push, done func(error)) {
+	addressed := *p
+	addressed.node = to
+	if b.cfg.Inboxes == nil {
+		b.toAll(&addressed, done)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), inboxTimeout)
+	defer cancel()
+	partition, alive, err := b.cfg.Inboxes.Of(ctx, to)
+	switch {
+	case err == nil && !alive:
+		done(fmt.Errorf("inbox of node %016x: %w", to, ErrNodeGone))
+	case err != nil || partition == NoInbox:
+		b.unleased.Add(1)
+		b.toAll(&addressed, done)
+	default:
+		b.produce(b.cfg.Topics.Inbox, partition, &addressed, done)
+	}
+}
+
+// stray is a push that was read from an inbox and is for another node.
+type stray struct {
+	push      *Push
+	partition int32
+}
+
+// settleStrays deals with what was meant for a former owner of this node's
+// inbox. Only the present owner may, whoever else still reads it: so what is
+// known of the leases is brought up to date first, and a node that has slept
+// through the end of its own leaves everything alone.
+func (b *KafkaBus) settleStrays(ctx context.Context, router *Router, strays []stray) error {
+	asking, cancel := context.WithTimeout(ctx, inboxTimeout)
+	defer cancel()
+	mine, alive := int32(NoInbox), false
+	err := b.cfg.Inboxes.Look(asking)
+	if err == nil {
+		mine, alive, err = b.cfg.Inboxes.Of(asking, b.cfg.Incarnation)
+	}
+	var orphans []*Push
+	for _, s := range strays {
+		if err != nil || !alive || s.partition != mine {
+			b.ignored.Add(1)
+			continue
+		}
+		_, lives, err := b.cfg.Inboxes.Of(asking, s.push.node)
+		switch {
+		case err == nil && !lives && !s.push.spread: // its session may have come here, or gone elsewhere
+			orphans = append(orphans, s.push)
+		case err == nil && !lives, s.push.hops >= maxHops: // the nodes that live have it, or nobody wants it
+			b.ignored.Add(1)
+		default:
+			s.push.hops++
+			b.forward(s.push.node, s.push, func(err error) {
+				if err != nil {
+					b.ignored.Add(1)
+				}
+			})
+		}
+	}
+	b.followed.Add(uint64(len(orphans)))
+	return router.Arrived(ctx, orphans)
+}
