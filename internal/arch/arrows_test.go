@@ -28,7 +28,7 @@ var arrows = map[string][]string{
 	"internal/config":             {"internal/nearest"},
 	"internal/live":               {"internal/telemetry"},
 	"internal/telemetry":          {"internal/admission", "reactor", "registry", "registry/redisdir", "bridge", "internal/session"},
-	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/api"},
+	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/api", "internal/overload", "internal/meter"},
 	"registry/redisdir/redistest": {},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
 	"registry/redisdir":           {"registry", "internal/session"},
