@@ -170,9 +170,8 @@ func (l *loop) endUnfinished(c *conn) {
 	if u == nil {
 		return
 	}
-	held := len(u.request)
+	held := u.held()
 	if u.message != nil {
-		held = u.message.Buffered()
 		l.decoder.Release(u.message)
 	}
 	l.count.unfinished.Add(int64(-held))

@@ -67,6 +67,11 @@ type Config struct {
 	ControlRate   int // control frames a session may send per second; 100
 	MaxUndecided  int // connections that may wait for Engine.Decide; 4,096
 
+	// Over all sessions, 0 is no limit; Engine.SetPressure lowers them. Above,
+	// the sessions that hold most are closed.
+	OutboundBytes int64 // unsent bytes
+	InboundBytes  int64 // bytes of requests, frames and messages that are not complete
+
 	Gate    Gate    // nil lets everybody in
 	Preface Preface // nil: clients connect by themselves
 
@@ -162,6 +167,9 @@ func (c *Config) Validate() error {
 		if n.v < 0 {
 			fault("%s %d: want 0 for the default, or more", n.name, n.v)
 		}
+	}
+	if c.OutboundBytes < 0 || c.InboundBytes < 0 {
+		fault("outbound bytes %d and inbound bytes %d: want 0 for no limit, or more", c.OutboundBytes, c.InboundBytes)
 	}
 	faults = append(faults, c.Upgrader.Validate(), c.Decoder.Validate(), c.Deflater.Validate())
 	return errors.Join(faults...)

@@ -61,6 +61,14 @@ type Engine struct {
 	draining  atomic.Bool
 	stopping  atomic.Bool
 
+	// What SetPressure allows.
+	pressure      atomic.Pointer[Pressure]
+	outboundLimit atomic.Int64 // unsent bytes of one session
+	outboundTotal atomic.Int64 // of all
+	inboundTotal  atomic.Int64 // unfinished bytes of all
+	mailboxBytes  atomic.Int64 // of one loop
+	newcomers     atomic.Int64 // connections that may come until the next call
+
 	lingerers atomic.Int64 // refused connections that linger in a table shared by all loops
 
 	shared chan sharedClose // descriptors to close in the shared table
@@ -111,6 +119,7 @@ func New(cfg Config, handler Handler) (*Engine, error) {
 		refusal:  noRoom(&cfg),
 	}
 	e.loops.Store(new([]*loop))
+	e.SetPressure(Pressure{})
 	return e, nil
 }
 

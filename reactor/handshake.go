@@ -27,6 +27,8 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	case refusal != nil:
 		l.count.refusedGate.Add(1)
 		answer = refusal
+	case e.overloaded():
+		l.count.refusedLoad.Add(1)
 	case !l.admit(c):
 		l.count.refusedLimit.Add(1)
 	default:

@@ -22,11 +22,13 @@ type loop struct {
 	events gnet.EventLoop
 	onMail gnet.Runnable // made once, so that a wakeup does not allocate them
 	onTick gnet.Runnable
+	onThin gnet.Runnable
 
 	// Safe from anywhere.
 	mailbox    mailbox
 	count      counters
 	tickPosted atomic.Bool
+	postedAt   atomic.Int64  // when, as time since the engine's tick 0
 	lingerers  *atomic.Int64 // refused connections that linger in the loop's descriptor table
 
 	slab       slab
@@ -38,6 +40,8 @@ type loop struct {
 	mails      []mail // taken from the mailbox; those before nextMail are dealt with
 	nextMail   int
 	drain      drainPlan
+	shed       shedPlan
+	crowd      crowd
 	trimmed    uint32 // tick of the last look for unused buffers
 	held       int    // connections that hold a place below the limit
 
@@ -67,9 +71,10 @@ func newLoop(e *Engine, number int, el gnet.EventLoop) *loop {
 	l.unfinished.init()
 	l.onMail = gnet.RunnableFunc(func(context.Context) error { l.readMail(); return nil })
 	l.onTick = gnet.RunnableFunc(func(context.Context) error { l.tick(); return nil })
+	l.onThin = gnet.RunnableFunc(func(context.Context) error { l.thinOut(); return nil })
 	l.mailbox = mailbox{
 		maxItems: e.cfg.MailboxItems,
-		maxBytes: e.cfg.MailboxBytes,
+		maxBytes: &e.mailboxBytes,
 		wake:     l.wakeForMail,
 	}
 	return l
@@ -86,6 +91,7 @@ func (l *loop) wakeForMail() error {
 // come to yet are made up for by the next one. Any goroutine.
 func (l *loop) postTick() {
 	if l.tickPosted.CompareAndSwap(false, true) {
+		l.postedAt.Store(int64(time.Since(l.engine.born)))
 		if l.events.Execute(context.Background(), l.onTick) != nil {
 			l.tickPosted.Store(false)
 		}
@@ -94,12 +100,16 @@ func (l *loop) postTick() {
 
 // tick moves the wheel to the present.
 func (l *loop) tick() {
+	l.count.lag.Store(int64(time.Since(l.engine.born)) - l.postedAt.Load())
 	l.tickPosted.Store(false)
 	present := l.engine.ticksSinceStart()
 	for behind := present - l.wheel.now; behind > 0; behind-- {
 		l.wheel.advance(l.look)
 	}
 	l.drain.step(l)
+	l.shed.step(l, l.engine.pressure.Load().Shed)
+	l.countUnsent()
+	l.thinOut()
 	l.count.outbox.Store(int64(l.outbox.bytes))
 	l.count.state.Store(int64(l.stateBytes()))
 	if l.wheel.now-l.trimmed >= trimTicks {
@@ -168,6 +178,10 @@ func (l *loop) receive(c *conn, socket gnet.Conn) gnet.Action {
 	if len(l.replies) > 0 {
 		l.writeReplies(c)
 	}
+	if l.crowd.tight && !l.crowd.posted {
+		// Not here: gnet may hold events of others whom that would close.
+		l.crowd.posted = l.events.Execute(context.Background(), l.onThin) == nil
+	}
 	return action
 }
 
@@ -182,7 +196,7 @@ func (l *loop) decode(c *conn, buf []byte) gnet.Action {
 	l.whole = false
 	after, err := l.decoder.Feed(before, c.is(flagDeflate), buf, (*inbound)(l))
 	l.count.framesIn.Store(l.decoder.Frames())
-	l.count.unfinished.Add(int64(after.Buffered() - held))
+	l.noteUnfinished(after.Buffered() - held)
 	if c.state == free {
 		l.count.unfinished.Add(int64(-after.Buffered()))
 		l.decoder.Release(after)

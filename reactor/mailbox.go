@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/session"
@@ -40,7 +41,7 @@ type mail struct {
 // ones do not; so a burst costs one wakeup.
 type mailbox struct {
 	maxItems int
-	maxBytes int
+	maxBytes *atomic.Int64 // the engine's, for every loop
 	wake     func() error
 
 	mu    sync.Mutex // held for an append, never across I/O
@@ -57,7 +58,7 @@ func (b *mailbox) put(m mail) error {
 	// One mail always fits into an empty box, however large. What has no frame is
 	// never refused: a session that is displaced or kicked must not stay, nor a
 	// verdict over a handshake be lost, nor a loop be left out of a drain, because others are behind with their writes.
-	if m.frame != nil && (len(b.items) >= b.maxItems || (b.bytes+size > b.maxBytes && len(b.items) > 0)) {
+	if m.frame != nil && (len(b.items) >= b.maxItems || (b.bytes+size > int(b.maxBytes.Load()) && len(b.items) > 0)) {
 		b.full++
 		b.mu.Unlock()
 		return ErrFull

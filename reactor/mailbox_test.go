@@ -2,12 +2,15 @@ package reactor
 
 import (
 	"errors"
+	"sync/atomic"
 	"testing"
 )
 
 func newTestMailbox(items, bytes int) (*mailbox, *int) {
 	wakes := 0
-	return &mailbox{maxItems: items, maxBytes: bytes, wake: func() error { wakes++; return nil }}, &wakes
+	most := new(atomic.Int64)
+	most.Store(int64(bytes))
+	return &mailbox{maxItems: items, maxBytes: most, wake: func() error { wakes++; return nil }}, &wakes
 }
 
 func TestMailboxWakesOnce(t *testing.T) {

@@ -39,6 +39,7 @@ const (
 	flagSession             // the handler was told of it and must be told of its end
 	flagCounted             // it holds a place below the connection limit
 	flagGated               // the gate has counted it and must be told of its end
+	flagUnsent              // in the loop's list of those with unsent bytes
 	flagPreface             // a load balancer's header is to come before anything else
 )
 

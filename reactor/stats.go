@@ -2,6 +2,7 @@ package reactor
 
 import (
 	"sync/atomic"
+	"time"
 	"unsafe"
 
 	"github.com/limpet-gateway/limpet/internal/session"
@@ -17,6 +18,7 @@ type counters struct {
 	refusedDrain atomic.Uint64
 	refusedHTTP  atomic.Uint64
 	refusedGate  atomic.Uint64
+	refusedLoad  atomic.Uint64 // to save memory
 	refusedProxy atomic.Uint64 // a load balancer's header was missing or malformed
 	opened       atomic.Uint64
 	messagesIn   atomic.Uint64
@@ -30,12 +32,16 @@ type counters struct {
 	offline      atomic.Uint64
 	droppedLow   atomic.Uint64
 	socketErrors atomic.Uint64
+	shed         atomic.Uint64        // sessions closed at the paced rate of an overload
+	evicted      atomic.Uint64        // connections closed because all held too much and they most
 	undecided    atomic.Uint64        // refused because too many, or too long
 	closed       [32]atomic.Uint64    // by session.CloseReason
 	conns        atomic.Int64         // now, of any state
 	states       [states]atomic.Int64 // now, by state; that of free says nothing
 	sessions     atomic.Int64         // now
 	unfinished   atomic.Int64         // bytes of unfinished input now
+	unsent       atomic.Int64         // bytes that gnet has for sockets now, as of the last write or tick
+	lag          atomic.Int64         // nanoseconds that the last tick has waited
 	outbox       atomic.Int64         // bytes waiting in the outbox now
 	state        atomic.Int64         // bytes of the loop's own structures, at the last tick
 	_            [64]byte
@@ -56,6 +62,7 @@ func (l *loop) stateBytes() int {
 		l.slab.sources*int(unsafe.Sizeof([chunkSize]uint64{})) +
 		cap(l.outbox.nodes)*int(unsafe.Sizeof(waiting{})) + cap(l.outbox.dirty)*4 +
 		cap(l.unfinished.items)*int(unsafe.Sizeof(unfinished{})) +
+		cap(l.crowd.unsent)*int(unsafe.Sizeof(holder{})) +
 		cap(l.mails)*int(unsafe.Sizeof(mail{})) +
 		cap(l.replies) + cap(l.gather) +
 		int(unsafe.Sizeof(*l)) + readBuffer
@@ -71,6 +78,7 @@ type Stats struct {
 	RefusedLimit uint64 // answered 503 because a limit was reached
 	RefusedDrain uint64 // answered 503 because the node drains
 	RefusedGate  uint64 // answered as the gate said
+	RefusedLoad  uint64 // answered 503 because of Pressure
 	RefusedProxy uint64 // a load balancer's header was due, and was missing or malformed
 	RefusedHTTP  uint64 // not a valid upgrade request, or refused by the handler
 	RefusedLate  uint64 // of RefusedHTTP: too many were undecided, or one for too long
@@ -86,6 +94,8 @@ type Stats struct {
 	Offline      uint64 // pushes to sessions that had gone
 	DroppedLow   uint64 // low-priority messages to sessions that did not read
 	SocketErrors uint64 // sessions ended by a socket error, a reset for instance
+	Shed         uint64 // sessions closed because of Pressure.Shed
+	Evicted      uint64 // connections closed because all together held too many unsent or unfinished bytes, and they most
 	MailboxFull  uint64 // pushes for which a loop's mailbox had no room
 
 	// Connections now, by state. They sum up to Conns.
@@ -95,8 +105,12 @@ type Stats struct {
 	MailboxItems    int // now
 	MailboxBytes    int // now
 	OutboxBytes     int // now
+	UnsentBytes     int // now: what gnet holds for sockets that do not take it
 	UnfinishedBytes int // now
 	StateBytes      int // now: slabs, queues and buffers of the loops
+
+	// Lag is how long work has waited for the loop that is furthest behind.
+	Lag time.Duration
 
 	Closed map[session.CloseReason]uint64
 }
@@ -113,6 +127,7 @@ func (e *Engine) Stats() Stats {
 		s.RefusedLimit += n.refusedLimit.Load()
 		s.RefusedDrain += n.refusedDrain.Load()
 		s.RefusedGate += n.refusedGate.Load()
+		s.RefusedLoad += n.refusedLoad.Load()
 		s.RefusedProxy += n.refusedProxy.Load()
 		s.RefusedHTTP += n.refusedHTTP.Load()
 		s.RefusedLate += n.undecided.Load()
@@ -134,7 +149,11 @@ func (e *Engine) Stats() Stats {
 		s.Closing += int(n.states[closing].Load())
 		s.Lingering += int(n.states[lingering].Load())
 		s.OutboxBytes += int(n.outbox.Load())
+		s.Shed += n.shed.Load()
+		s.Evicted += n.evicted.Load()
+		s.UnsentBytes += int(n.unsent.Load())
 		s.UnfinishedBytes += int(n.unfinished.Load())
+		s.Lag = max(s.Lag, l.lag())
 		s.StateBytes += int(n.state.Load())
 		items, bytes, full := l.mailbox.depth()
 		s.MailboxItems += items
@@ -147,6 +166,16 @@ func (e *Engine) Stats() Stats {
 		}
 	}
 	return s
+}
+
+// lag is how long work has waited for the loop: the last tick, or one that
+// still waits. Any goroutine.
+func (l *loop) lag() time.Duration {
+	lag := l.count.lag.Load()
+	if posted := l.postedAt.Load(); l.tickPosted.Load() {
+		lag = max(lag, int64(time.Since(l.engine.born))-posted)
+	}
+	return time.Duration(lag)
 }
 
 // Sessions is the number of open sessions now. Any goroutine.

@@ -14,8 +14,12 @@ type unfinished struct {
 	client  netip.AddrPort   // from the load balancer's header, while handshaking
 	message *wsproto.Partial // of a frame or message, while open
 	since   uint32           // tick at which it began
+	slot    uint32           // whose it is
 	next    uint32           // in the free list
 }
+
+// held is the bytes of memory that u keeps beside itself.
+func (u *unfinished) held() int { return len(u.request) + u.message.Buffered() }
 
 // unfinishedSet is indexed by conn.partial; place 0 is never used.
 type unfinishedSet struct {
@@ -35,11 +39,11 @@ func (u *unfinishedSet) of(c *conn) *unfinished {
 func (u *unfinishedSet) begin(c *conn, now uint32) *unfinished {
 	if n := u.free; n != 0 {
 		u.free = u.items[n].next
-		u.items[n] = unfinished{since: now}
+		u.items[n] = unfinished{since: now, slot: c.slot}
 		c.partial = n
 	} else {
 		c.partial = uint32(len(u.items))
-		u.items = append(u.items, unfinished{since: now})
+		u.items = append(u.items, unfinished{since: now, slot: c.slot})
 	}
 	return &u.items[c.partial]
 }

@@ -13,9 +13,12 @@ const opClose = ws.OpClose
 // gnet keeps what the kernel does not take, without a limit: callers check
 // room first, except for the few bytes of a ping or a close frame.
 func (l *loop) write(c *conn, b []byte) bool {
-	if _, err := l.slab.socket(c).Write(b); err != nil || c.state == free { // an error has closed it already
+	socket := l.slab.socket(c)
+	before := socket.OutboundBuffered()
+	if _, err := socket.Write(b); err != nil || c.state == free { // an error has closed it already
 		return false
 	}
+	l.noteUnsent(c, before)
 	l.count.writes.Add(1)
 	l.count.bytesOut.Add(uint64(len(b)))
 	return true
@@ -25,7 +28,7 @@ func (l *loop) write(c *conn, b []byte) bool {
 // has read all that it was sent, so it may have a message of any size.
 func (l *loop) room(c *conn, n int) bool {
 	unsent := l.slab.socket(c).OutboundBuffered()
-	return unsent == 0 || unsent+n <= l.engine.cfg.OutboundLimit
+	return unsent == 0 || int64(unsent+n) <= l.engine.outboundLimit.Load()
 }
 
 // reply queues a message for the connection whose event is being handled.
@@ -110,7 +113,7 @@ func (l *loop) sortMail() {
 	if l.nextMail == len(l.mails) {
 		l.mails, l.nextMail = l.mailbox.takeAll(l.mails), 0
 	}
-	for ; l.nextMail < len(l.mails) && !l.outbox.full(l.engine.cfg.MailboxBytes); l.nextMail++ {
+	for ; l.nextMail < len(l.mails) && !l.outbox.full(int(l.engine.mailboxBytes.Load())); l.nextMail++ {
 		l.deliver(&l.mails[l.nextMail])
 		l.mails[l.nextMail] = mail{} // lets the frame go
 	}
@@ -157,7 +160,7 @@ func (l *loop) enqueue(c *conn, f *frame, out *Outcome) {
 	switch {
 	case c == nil || c.state != open:
 		out.Offline++
-	case f.priority == session.Low && !l.room(c, len(f.plain)):
+	case f.priority == session.Low && (l.engine.pressure.Load().DropLow || !l.room(c, len(f.plain))):
 		l.count.droppedLow.Add(1)
 		out.Dropped++
 	case !l.room(c, 0):
@@ -179,6 +182,9 @@ func (l *loop) flushSome(n int) bool {
 		c := l.slab.bySlot(slot)
 		c.clear(flagQueued)
 		l.flush(c)
+		if l.crowd.tight {
+			l.thinOut()
+		}
 	}
 	return l.outbox.pending()
 }
