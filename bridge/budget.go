@@ -20,6 +20,8 @@ type budget struct {
 	shares [3]int64 // fixed: by priority
 	spare  int64    // fixed: of held values
 
+	halvings atomic.Uint32 // of all of them, while memory is short
+
 	used atomic.Int64
 	held atomic.Int64
 }
@@ -36,7 +38,8 @@ func newBudget(limit int64) *budget {
 // Callers that meet at the limit may both be turned away though one of them
 // would fit.
 func (b *budget) reserve(p session.Priority, n int64) bool {
-	if b.used.Add(n) > b.shares[p] {
+	// One message always fits into an empty budget, however often it was halved.
+	if used := b.used.Add(n); used > b.shares[p]>>b.halvings.Load() && used > n {
 		b.used.Add(-n)
 		return false
 	}
@@ -47,7 +50,7 @@ func (b *budget) release(n int64) { b.used.Add(-n) }
 
 // hold takes n bytes for a held value.
 func (b *budget) hold(n int64) bool {
-	if b.held.Add(n) > b.spare {
+	if b.held.Add(n) > b.spare>>b.halvings.Load() {
 		b.held.Add(-n)
 		return false
 	}

@@ -66,10 +66,12 @@ type Uplink struct {
 	promise    func(*kgo.Record, error)
 	text       recordText
 
-	closing atomic.Bool
-	count   uplinkCounters
-	stop    chan struct{}
-	running sync.WaitGroup
+	closing  atomic.Bool
+	dropLow  atomic.Bool // Relief.DropLow
+	coalesce atomic.Bool // Relief.Coalesce
+	count    uplinkCounters
+	stop     chan struct{}
+	running  sync.WaitGroup
 
 	// gate is held for reading by workers that produce, for writing by one that
 	// purges topics; purges counts those.
@@ -130,8 +132,11 @@ func (u *Uplink) Accept(m Message) Verdict {
 	if u.closing.Load() {
 		return u.turnAway(m.Priority)
 	}
+	if m.Priority == session.Low && u.dropLow.Load() {
+		return u.turnAway(m.Priority)
+	}
 	w := u.workers[maphash.Bytes(u.seed, m.Principal)%uint64(len(u.workers))]
-	reserved := u.budget.reserve(m.Priority, cost(n))
+	reserved := (m.Priority != session.Medium || !u.coalesce.Load()) && u.budget.reserve(m.Priority, cost(n))
 	if !reserved && m.Priority != session.Medium {
 		return u.turnAway(m.Priority)
 	}

@@ -49,7 +49,9 @@ type worker struct {
 	failing  atomic.Bool  // failed is not empty
 	inflight atomic.Int64 // handed to the client and not answered
 
-	pause time.Duration // owned by run
+	// Owned by run.
+	pause   time.Duration
+	flushed time.Time // when held values were last looked at to be sent
 }
 
 func newWorker(u *Uplink) *worker {
@@ -193,7 +195,7 @@ func (w *worker) take(batch []*item) (_ []*item, holding bool) {
 		}
 		batch = append(batch, it)
 	}
-	if len(w.held) > 0 && len(batch) < takeLength {
+	if len(w.held) > 0 && len(batch) < takeLength && !w.coalescing(time.Now()) {
 		for _, it := range w.held {
 			if len(batch) == takeLength || !w.u.budget.reserve(session.Medium, it.cost()) {
 				break
