@@ -20,7 +20,10 @@ import (
 // These functions hand each package its part of the configuration.
 
 func memoryConfig(c *config.Serve) memory.Config {
-	return memory.Config{GOGC: c.GOGC, Bytes: c.MemoryLimit.Bytes, Percent: c.MemoryLimit.Percent}
+	return memory.Config{
+		GOGC: c.GOGC, Bytes: c.MemoryLimit.Bytes, Percent: c.MemoryLimit.Percent,
+		BudgetBytes: c.MemoryBudget.Bytes, BudgetPercent: c.MemoryBudget.Percent,
+	}
 }
 
 // reactorConfig panics on an FDTables that config should not have let through.

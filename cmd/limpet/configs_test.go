@@ -68,7 +68,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 // configuration has a part in.
 var servesItself = map[string]bool{
 	"api": true, "uplink": true, "flush-timeout": true, "drain-window": true, "log-format": true, "events": true, "bus": true, "broadcast-rate": true, "api-token": true, "log-level": true, "insecure-no-auth": true,
-	"auth": true, "origins": true,
+	"auth": true, "origins": true, "shed-rate": true,
 }
 
 // A key that no package gets has no effect, and nobody would notice.
@@ -91,7 +91,7 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 		"jwt-refresh": "9s", "jwt-issuer": "i", "jwt-audience": "a", "jwt-leeway": "9s", "jwt-claim-principal": "p", "jwt-claim-groups": "g",
 		"jwt-claim-tenant": "t", "jwt-claim-priority": "x", "jwt-claim-messages": "m", "jwt-claim-bytes": "b", "webhook-url": "http://b/",
 		"webhook-timeout": "1s", "webhook-concurrency": "9", "webhook-remember": "9s", "webhook-fail-open": "true",
-		"gogc": "77", "memory-limit": "77MiB",
+		"gogc": "77", "memory-limit": "77MiB", "memory-budget": "77MiB",
 	}
 	for _, key := range config.Keys() {
 		if servesItself[key.Name] {

@@ -22,6 +22,7 @@ func (n *node) observe() error {
 		Table:      n.table,
 		Uplink:     n.uplink,
 		Router:     n.router,
+		Overload:   n.overload.guard,
 	}
 	if n.downlink != nil {
 		sources.Downlink = n.downlink.Downlink

@@ -106,6 +106,8 @@ type node struct {
 	proxies   *proxyheader.Trusted
 	admission *admission.Table // nil without limits
 	engine    *reactor.Engine
+	memory    memory.Limits
+	overload  *overloadTask
 	router    *bridge.Router
 	bus       *busTask      // nil on a node that is alone
 	downlink  *downlinkTask // nil without Kafka
@@ -122,13 +124,14 @@ func newIncarnation() uint64 {
 }
 
 func (n *node) start(ctx context.Context) error {
-	limits, err := memory.Apply(memoryConfig(&n.cfg))
-	if err != nil {
+	var err error
+	if n.memory, err = memory.Apply(memoryConfig(&n.cfg)); err != nil {
 		return err
 	}
-	n.log.Debug("memory limits", "gogc", limits.GOGC, "limit", config.FormatSize(limits.Bytes), "from", limits.From)
+	n.log.Debug("memory limits", "gogc", n.memory.GOGC, "limit", n.memory.Bytes, "from", n.memory.From, "capped", n.memory.Capped,
+		"budget", n.memory.Budget, "budget_from", n.memory.BudgetFrom)
 	for _, step := range []func(context.Context) error{
-		n.prepareEngine, n.checkHost, n.startKafka, n.joinDirectory, n.startRouter, n.prepareAuth, n.startEngine, n.startBus, n.startDownlink, n.startAPI, n.startDirectory,
+		n.prepareEngine, n.checkHost, n.startKafka, n.joinDirectory, n.startRouter, n.prepareAuth, n.guardMemory, n.startEngine, n.startBus, n.startDownlink, n.startAPI, n.startDirectory,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -145,6 +148,7 @@ func (n *node) prepareEngine(context.Context) error {
 	n.gateway = gateway.New(n.table, n.log)
 	n.watch = gateway.NewWatch(n.gateway, n.table, n.logs.Everything())
 	engineConfig := reactorConfig(&n.cfg, n.incarnation, n.log)
+	engineConfig.OutboundBytes, engineConfig.InboundBytes = gateway.CrowdLimit(n.memory.Budget), gateway.CrowdLimit(n.memory.Budget)
 	var err error
 	if n.proxies, err = trustedProxies(&n.cfg); err != nil {
 		return badUsage(err) // config checks the form, so this is rare

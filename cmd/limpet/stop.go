@@ -53,6 +53,9 @@ func (n *node) stop(flush time.Duration) error {
 	if n.bus != nil {
 		n.bus.stop()
 	}
+	if n.overload != nil {
+		n.overload.stop()
+	}
 	if n.engine != nil {
 		within(stopTimeout, func(ctx context.Context) {
 			if err := n.engine.Close(ctx); err != nil {

@@ -84,7 +84,8 @@ func TestDefaults(t *testing.T) {
 		JWTClaimPrincipal: "sub", JWTClaimGroups: "groups", JWTClaimPriority: "priority", JWTClaimMessages: "rate_messages", JWTClaimBytes: "rate_bytes",
 		WebhookTimeout: 2 * time.Second, WebhookConcurrency: 64, WebhookRemember: 5 * time.Second,
 		DrainWindow: 10 * time.Second, FDTables: FDTablesAuto, MailboxMessages: 65536, MailboxBytes: 16 << 20,
-		GOGC: 50, MemoryLimit: MemoryLimit{Percent: 50}, LogFormat: LogText, LogLevel: LogInfo,
+		GOGC: 50, MemoryLimit: MemoryLimit{Percent: 50},
+		MemoryBudget: MemoryLimit{Percent: 80}, ShedRate: 500, LogFormat: LogText, LogLevel: LogInfo,
 		Rules: Rules{Priority: PriorityHigh, RateBurst: 2 * time.Second, Events: true, DedupWindow: 2 * time.Minute, Bus: BusAuto, BroadcastRate: 10},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

@@ -181,6 +181,11 @@ type Serve struct {
 	GOGC int
 	// MemoryLimit is the soft limit of the Go runtime (GOMEMLIMIT).
 	MemoryLimit MemoryLimit
+	// MemoryBudget is what the process and its sockets in the kernel may take
+	// before it refuses and sheds.
+	MemoryBudget MemoryLimit
+	// ShedRate is how many sessions are shed per second, 1 to 100,000.
+	ShedRate int
 
 	LogFormat LogFormat
 	LogLevel  LogLevel

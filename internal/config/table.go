@@ -308,6 +308,12 @@ var keys = []Key{
 	{Name: "memory-limit", Section: "Memory", Default: "50%",
 		Help: "soft limit of the Go runtime: a size, or a share of the control group's limit (of the host's memory without one); the rest is for the kernel's sockets, about 4 KiB each; wins over GOMEMLIMIT of the environment",
 		bind: func(c *Serve) value { return memoryLimit(&c.MemoryLimit) }},
+	{Name: "memory-budget", Section: "Memory", Default: "80%",
+		Help: "memory that the gateway and the kernel's sockets of its clients may take: a size, or a share as of memory-limit; nearing it buffers shrink, messages are dropped by priority, newcomers get 503, then idle sessions are closed with 1013",
+		bind: func(c *Serve) value { return memoryLimit(&c.MemoryBudget) }},
+	{Name: "shed-rate", Section: "Memory", Default: "500",
+		Help: "idle and low-priority sessions that are closed per second while memory is at the last rung before the budget",
+		bind: func(c *Serve) value { return intIn(&c.ShedRate, 1, 100_000) }},
 
 	{Name: "log-format", Section: "Logs", Default: "text",
 		Help: "form of the log on standard error",

@@ -57,7 +57,18 @@ func lines(s telemetry.Snapshot, rates *Rates) []line {
 	if s.Sessions > 0 {
 		memory += fmt.Sprintf(", %s a session", size(float64(s.BytesPerSession)))
 	}
-	all = append(all, line{"memory", memory + parts(s.Memory)},
+	all = append(all, line{"memory", memory + parts(s.Memory)})
+	if o := s.Overload; o != nil {
+		text := fmt.Sprintf("%s, %s of a budget of %s", strings.ReplaceAll(o.Level, "_", " "), size(float64(s.Memory.Used)), size(float64(s.Memory.Budget)))
+		if o.Rung > 0 {
+			text += fmt.Sprintf(", for %v", time.Duration(o.SinceSeconds)*time.Second)
+		}
+		if o.Shed+o.Evicted > 0 {
+			text += fmt.Sprintf("; %s sessions shed, %s cut for what they held", count(float64(o.Shed)), count(float64(o.Evicted)))
+		}
+		all = append(all, line{"overload", text})
+	}
+	all = append(all,
 		line{"goroutines", strconv.Itoa(s.Goroutines)})
 	if s.HostError != "" {
 		return append(all, line{"host", s.HostError})
@@ -71,8 +82,8 @@ func lines(s telemetry.Snapshot, rates *Rates) []line {
 func parts(m telemetry.Memory) string {
 	return top(map[string]uint64{
 		"loops": uint64(m.Loops), "registry": uint64(m.Registry), "uplink": uint64(m.Uplink), "mailboxes": uint64(m.Mailboxes),
-		"unfinished": uint64(m.Unfinished), "other heap": uint64(m.OtherHeap), "free heap": uint64(m.HeapFree),
-		"stacks": uint64(m.Stacks), "runtime": uint64(m.Runtime),
+		"outbound": uint64(m.Outbound), "unfinished": uint64(m.Unfinished), "other heap": uint64(m.OtherHeap), "free heap": uint64(m.HeapFree),
+		"stacks": uint64(m.Stacks), "runtime": uint64(m.Runtime), "sockets": uint64(m.Sockets),
 	}, 4, func(n uint64) string { return size(float64(n)) })
 }
 

@@ -18,7 +18,7 @@ var (
 	connLimit   = gauge("connections_limit", "Connections above which newcomers are refused.")
 	loops       = gauge("event_loops", "Event loops that have served a connection.")
 	accepts     = counter("accepts_total", "Connections that were accepted from the kernel.", "transport")
-	refusals    = counter("refusals_total", "Connections that became no session, by reason: limit (no room), admission (accept-rate and the limits of one address), draining, proxy_header (missing or malformed), request (not a valid upgrade request, or not let in).", "reason")
+	refusals    = counter("refusals_total", "Connections that became no session, by reason: limit (no room), overload (to save memory), admission (accept-rate and the limits of one address), draining, proxy_header (missing or malformed), request (not a valid upgrade request, or not let in).", "reason")
 	upgrades    = counter("upgrades_total", "Connections that became sessions.", "transport")
 	closes      = counter("closes_total", "Sessions that ended, by reason.", "reason")
 	sockErrors  = counter("socket_errors_total", "Sessions that ended with an error of their socket, a reset for instance.")
@@ -33,12 +33,15 @@ var (
 	mailBytes   = gauge("mailbox_bytes", "Payload bytes of those.")
 	mailFull    = counter("mailbox_full_total", "Pushes that were refused to their sender because a loop's mailbox was full.")
 	outbox      = gauge("outbox_bytes", "Bytes that an event loop has taken and not written yet, as of the last tick.")
+	unsent      = gauge("unsent_bytes", "Bytes that clients have not taken yet, beyond what the kernel holds for them.")
+	sheds       = counter("sheds_total", "Sessions that were closed at a paced rate because the node is overloaded.")
+	evictions   = counter("evictions_total", "Connections that were closed because all together held too many unsent or unfinished bytes, and these most.")
 	unfinished  = gauge("unfinished_input_bytes", "Bytes of requests, frames and messages that are not complete.")
 	tableCounts = gauge("registry_entries", "Entries of the node's own table.", "kind")
 )
 
 var engineFamilies = []family{sessions, conns, connLimit, loops, accepts, refusals, upgrades, closes, sockErrors, messages,
-	frames, bytes, writes, pings, offline, drops, mailItems, mailBytes, mailFull, outbox, unfinished, tableCounts}
+	frames, bytes, writes, pings, offline, drops, mailItems, mailBytes, mailFull, outbox, unsent, sheds, evictions, unfinished, tableCounts}
 
 func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	s := engine.Stats()
@@ -53,6 +56,7 @@ func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	send(to, refusals, s.RefusedLimit, "limit")
 	send(to, refusals, s.RefusedGate, "admission")
 	send(to, refusals, s.RefusedDrain, "draining")
+	send(to, refusals, s.RefusedLoad, "overload")
 	send(to, refusals, s.RefusedProxy, "proxy_header")
 	send(to, refusals, s.RefusedHTTP, "request")
 	send(to, upgrades, s.Opened, transport)
@@ -74,6 +78,9 @@ func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	send(to, mailBytes, s.MailboxBytes)
 	send(to, mailFull, s.MailboxFull)
 	send(to, outbox, s.OutboxBytes)
+	send(to, unsent, s.UnsentBytes)
+	send(to, sheds, s.Shed)
+	send(to, evictions, s.Evicted)
 	send(to, unfinished, s.UnfinishedBytes)
 }
 

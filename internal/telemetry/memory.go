@@ -6,13 +6,18 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/procfs"
+
+	"github.com/limpet-gateway/limpet/internal/meter"
 )
 
 var (
-	memoryParts = gauge("memory_bytes", "What the memory of the process goes to. The parts do not overlap: loops, registry, uplink, mailboxes and unfinished are counted by their owners, other_heap is the rest of the live and not yet collected objects (gnet's connections, Kafka's clients, the embedded broker), heap_free, stacks and runtime are the Go runtime's.", "part")
+	memoryParts = gauge("memory_bytes", "What the memory of the process goes to. The parts do not overlap: loops, registry, uplink, mailboxes, outbound and unfinished are counted by their owners, other_heap is the rest of the live and not yet collected objects (gnet's connections, Kafka's clients, the embedded broker), heap_free, stacks and runtime are the Go runtime's, sockets is what the kernel keeps for connections.", "part")
 	resident    = gauge("resident_bytes_per_session", "Resident memory of the process divided by its open sessions; missing without any.")
 
-	memoryFamilies = []family{memoryParts, resident}
+	memoryUsed   = gauge("memory_used_bytes", "What counts against the budget: the charge of the control group without page cache where the budget is a share of its limit, else resident memory and the kernel's sockets.")
+	memoryBudget = gauge("memory_budget_bytes", "What may count (memory-budget).")
+
+	memoryFamilies = []family{memoryParts, resident, memoryUsed, memoryBudget}
 )
 
 // Memory is the ledger of a process: bytes by part.
@@ -22,6 +27,7 @@ type Memory struct {
 	Registry   int64 `json:"registry"`   // the node's own table
 	Uplink     int64 `json:"uplink"`     // messages that Kafka has not acknowledged
 	Mailboxes  int64 `json:"mailboxes"`  // payloads that wait for a loop or a write
+	Outbound   int64 `json:"outbound"`   // bytes that clients have not read yet, beyond what the kernel holds
 	Unfinished int64 `json:"unfinished"` // requests and messages that are not complete
 
 	OtherHeap int64 `json:"other_heap"` // objects that are none of the above
@@ -29,7 +35,12 @@ type Memory struct {
 	Stacks    int64 `json:"stacks"`
 	Runtime   int64 `json:"runtime"` // metadata of the allocator and the collector
 
-	Resident int64 `json:"resident"` // of the process; not a part but the kernel's sum
+	Sockets int64 `json:"sockets"` // of the kernel, for connections
+
+	// Not parts but sums.
+	Resident int64 `json:"resident"` // of the process, as the kernel counts it
+	Used     int64 `json:"used"`     // what counts against Budget, at the latest look
+	Budget   int64 `json:"budget"`   // 0: nobody keeps one
 }
 
 // parts names the parts in the order of the documents.
@@ -42,8 +53,8 @@ func (m Memory) parts() []struct {
 		bytes int64
 	}{
 		{"loops", m.Loops}, {"registry", m.Registry}, {"uplink", m.Uplink}, {"mailboxes", m.Mailboxes},
-		{"unfinished", m.Unfinished}, {"other_heap", m.OtherHeap}, {"heap_free", m.HeapFree},
-		{"stacks", m.Stacks}, {"runtime", m.Runtime},
+		{"outbound", m.Outbound}, {"unfinished", m.Unfinished}, {"other_heap", m.OtherHeap}, {"heap_free", m.HeapFree},
+		{"stacks", m.Stacks}, {"runtime", m.Runtime}, {"sockets", m.Sockets},
 	}
 }
 
@@ -55,7 +66,9 @@ func (s *Sources) Memory() Memory {
 		e := s.Engine.Stats()
 		m.Loops = int64(e.StateBytes)
 		m.Mailboxes = int64(e.MailboxBytes + e.OutboxBytes)
+		m.Outbound = int64(e.UnsentBytes)
 		m.Unfinished = int64(e.UnfinishedBytes)
+		m.Sockets = int64(e.Conns) * meter.SocketBytes
 	}
 	if s.Table != nil {
 		m.Registry = int64(s.Table.Bytes())
@@ -66,11 +79,15 @@ func (s *Sources) Memory() Memory {
 	objects := m.readRuntime()
 	// The parts are read at slightly different moments, and uplink counts room
 	// that pooled buffers do not take twice.
-	m.OtherHeap = max(objects-m.Loops-m.Registry-m.Uplink-m.Mailboxes-m.Unfinished, 0)
+	m.OtherHeap = max(objects-m.Loops-m.Registry-m.Uplink-m.Mailboxes-m.Outbound-m.Unfinished, 0)
 	if self, err := procfs.Self(); err == nil {
 		if stat, err := self.Stat(); err == nil {
 			m.Resident = int64(stat.ResidentMemory())
 		}
+	}
+	if s.Overload != nil {
+		r := s.Overload.State().Reading
+		m.Used, m.Budget = r.Used, r.Budget
 	}
 	return m
 }
@@ -106,6 +123,10 @@ func (m *Memory) readRuntime() (objects int64) {
 func collectMemory(to chan<- prometheus.Metric, m Memory, sessions int) {
 	for _, p := range m.parts() {
 		send(to, memoryParts, p.bytes, p.name)
+	}
+	if m.Budget > 0 {
+		send(to, memoryUsed, m.Used)
+		send(to, memoryBudget, m.Budget)
 	}
 	if sessions > 0 && m.Resident > 0 {
 		send(to, resident, float64(m.Resident)/float64(sessions))

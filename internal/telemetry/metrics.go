@@ -109,7 +109,7 @@ type nodeCollector struct{ Sources }
 
 // Describe implements prometheus.Collector.
 func (nodeCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, families := range [][]family{engineFamilies, admissionFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, hostFamilies} {
+	for _, families := range [][]family{engineFamilies, admissionFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, overloadFamilies, hostFamilies} {
 		for _, f := range families {
 			to <- f.desc
 		}
@@ -146,6 +146,9 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 		collectTraffic(to, c.Traffic)
 	}
 	collectMemory(to, c.Memory(), c.sessions())
+	if c.Overload != nil {
+		collectOverload(to, c.Overload)
+	}
 	host, err := ReadHost(procRoot)
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(hostSockets.desc, err)

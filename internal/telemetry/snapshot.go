@@ -34,6 +34,7 @@ type Snapshot struct {
 	Uplink          *Uplink           `json:"uplink,omitempty"`
 	Downlink        *Downlink         `json:"downlink,omitempty"`
 	Memory          Memory            `json:"memory"`
+	Overload        *Overload         `json:"overload,omitempty"`
 	BytesPerSession int64             `json:"bytes_per_session"` // resident; 0 without sessions
 	Goroutines      int               `json:"goroutines"`
 	Host            Host              `json:"host"`
@@ -96,7 +97,7 @@ func (s *Sources) Snapshot() Snapshot {
 		Time: now, Node: s.Node, Version: s.Version, UptimeSeconds: int64(now.Sub(s.Started) / time.Second),
 		HostLimits: s.HostLimits,
 		Refused:    map[string]uint64{}, Closed: map[string]uint64{},
-		Memory: s.Memory(), Goroutines: runtime.NumGoroutine(),
+		Memory: s.Memory(), Overload: s.overload(now), Goroutines: runtime.NumGoroutine(),
 	}
 	if s.Status != nil {
 		snap.Status, snap.Reasons = s.Status()
@@ -126,6 +127,10 @@ func (s *Sources) addEngine(snap *Snapshot) {
 	snap.Accepted, snap.Opened = e.Accepted, e.Opened
 	snap.Refused["limit"], snap.Refused["draining"], snap.Refused["request"] = e.RefusedLimit, e.RefusedDrain, e.RefusedHTTP
 	snap.Refused["admission"], snap.Refused["proxy_header"] = e.RefusedGate, e.RefusedProxy
+	snap.Refused["overload"] = e.RefusedLoad
+	if snap.Overload != nil {
+		snap.Overload.Shed, snap.Overload.Evicted = e.Shed, e.Evicted
+	}
 	for _, r := range session.Reasons() {
 		if n := e.Closed[r]; n > 0 {
 			snap.Closed[r.String()] = n

@@ -5,6 +5,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/admission"
+	"github.com/limpet-gateway/limpet/internal/overload"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
@@ -31,6 +32,7 @@ type Sources struct {
 	Traffic   *bridge.Traffic
 
 	Directory *redisdir.Directory
+	Overload  *overload.Guard
 }
 
 func (s *Sources) sessions() int {

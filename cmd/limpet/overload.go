@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/limpet-gateway/limpet/internal/api"
+	"github.com/limpet-gateway/limpet/internal/config"
+	"github.com/limpet-gateway/limpet/internal/gateway"
+	"github.com/limpet-gateway/limpet/internal/meter"
+	"github.com/limpet-gateway/limpet/internal/overload"
+	"github.com/limpet-gateway/limpet/registry/redisdir"
+)
+
+// overloadTask is the running guard.
+type overloadTask struct {
+	guard  *overload.Guard
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// guardMemory has the node give up more and more, rather than fall, from
+// before the first client comes.
+func (n *node) guardMemory(context.Context) error {
+	memory, err := meter.NewMemoryMeter(n.memory.InGroup())
+	if err != nil {
+		return err
+	}
+	if err := n.checkBudget(memory); err != nil {
+		return badUsage(err)
+	}
+	relief := &gateway.Relief{
+		Engine: n.engine, Uplink: n.uplink, Memory: memory, Budget: n.memory.Budget, ShedRate: n.cfg.ShedRate,
+		Unreadable: func(err error) { n.log.Warn("the memory in use cannot be read", "err", err) },
+	}
+	if n.directory != nil {
+		relief.DirectoryOut = func() bool { return n.directory.directory.State() == redisdir.Degraded }
+	}
+	guard := overload.New(overload.Config{
+		Read: relief.Read, Act: relief.Act, Release: relief.Release, Log: n.log,
+		Changed: func(_, to overload.Decision, r overload.Reading) { reportOverload(&n.ready, to, r) },
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	n.overload = &overloadTask{guard, cancel, make(chan struct{})}
+	go func() {
+		defer close(n.overload.done)
+		guard.Run(ctx)
+	}()
+	return nil
+}
+
+func (t *overloadTask) stop() {
+	t.cancel()
+	<-t.done // bounded: a reading takes no longer than a collection
+}
+
+// checkBudget fails where the budget leaves no room for what the process has
+// taken already and the largest messages that it is to take.
+func (n *node) checkBudget(memory *meter.MemoryMeter) error {
+	m, err := memory.Read(0)
+	if err != nil {
+		return err
+	}
+	need := overload.LeastBudget(m.Charged)
+	why := fmt.Sprintf("%s are in use before the first client", config.FormatSize(m.Charged>>20<<20))
+	if crowd := gateway.BudgetForMessages(int64(n.cfg.MaxMessageSize)); crowd > need {
+		need, why = crowd, "max-message-size is "+config.FormatSize(int64(n.cfg.MaxMessageSize))
+	}
+	if n.memory.Budget >= need {
+		return nil
+	}
+	return fmt.Errorf("memory-budget: %s (from %s) is too small: %s; want at least %s",
+		config.FormatSize(n.memory.Budget>>10<<10), n.memory.BudgetFrom, why, config.FormatSize((need>>20+1)<<20))
+}
+
+// given says what a level costs, in the words of /readyz.
+var given = map[overload.Level]string{
+	overload.DropLow:   "messages of low priority are dropped",
+	overload.RefuseNew: "newcomers get 503, only the latest of medium priority is kept, low is dropped",
+	overload.Shed:      "idle and low-priority sessions are closed, newcomers get 503",
+}
+
+// reportOverload has /readyz say what the node gives up. It stays ready: the
+// sessions that it has are served.
+func reportOverload(ready *api.Readiness, d overload.Decision, r overload.Reading) {
+	text, ok := given[d.Level]
+	if !ok {
+		ready.Restore("overload")
+		return
+	}
+	switch d.Worst() {
+	case overload.Memory:
+		text += fmt.Sprintf(": memory is at %d%% of its budget", r.Used*100/r.Budget)
+	case overload.CPU:
+		text += fmt.Sprintf(": the processors are busy and the event loops %v behind", r.Lag)
+	case overload.Kafka:
+		text += fmt.Sprintf(": %.0f%% of the uplink's buffer wait for Kafka", r.Backlog*100)
+	}
+	ready.Degrade("overload", text)
+}

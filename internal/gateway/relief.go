@@ -1,0 +1,113 @@
+package gateway
+
+import (
+	"runtime/debug"
+	"time"
+
+	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/internal/meter"
+	"github.com/limpet-gateway/limpet/internal/overload"
+	"github.com/limpet-gateway/limpet/reactor"
+)
+
+// Relief joins the ladder of package overload with the parts of a node: it
+// reads what they hold, and has them give up what a level asks for. Its methods
+// are those of an overload.Config; one goroutine calls them.
+type Relief struct {
+	Engine   *reactor.Engine
+	Uplink   *bridge.Uplink // nil without Kafka
+	Memory   *meter.MemoryMeter
+	Budget   int64 // bytes
+	ShedRate int   // sessions per second
+	// DirectoryOut reports whether Redis fails; nil on a node that is alone.
+	DirectoryOut func() bool
+	// Unreadable is told when memory cannot be read, each time; the ladder
+	// then goes by the reading before.
+	Unreadable func(error)
+
+	cpu    meter.CPUMeter
+	before meter.Memory
+}
+
+// Shares of the budget, as divisors.
+const (
+	// crowdShare is the part of the budget that unsent bytes may take, and as
+	// much that unfinished ones may, before anything is short.
+	crowdShare = 4
+	// leastInbound is what unfinished input may take whatever else is taken,
+	// so that short messages in two pieces get through.
+	leastInbound = 64
+	// leastRelease is the part of the budget that a collection must promise
+	// before it is worth its time.
+	leastRelease = 32
+)
+
+// newcomerCost is more than a newcomer takes before the next reading: its
+// socket in the kernel, gnet's connection, and an unfinished request of usual
+// length.
+const newcomerCost = 8 << 10
+
+// CrowdLimit is what all sessions together may have unsent, and unfinished, of
+// a budget: the engine's OutboundBytes and InboundBytes.
+func CrowdLimit(budget int64) int64 { return budget / crowdShare }
+
+// BudgetForMessages is the smallest budget in which one message of the largest
+// size can be gathered: while it grows there are two buffers of it.
+func BudgetForMessages(largest int64) int64 { return 2 * largest * crowdShare }
+
+// Read takes a reading.
+func (r *Relief) Read() overload.Reading {
+	stats := r.Engine.Stats()
+	m, err := r.Memory.Read(stats.Conns)
+	if err != nil {
+		m = r.before
+		r.Unreadable(err)
+	}
+	r.before = m
+	reading := overload.Reading{
+		Used: m.Charged, Budget: r.Budget, CPU: r.cpu.Share(time.Now()), Lag: stats.Lag,
+		Unfinished: int64(stats.UnfinishedBytes),
+	}
+	if r.Uplink != nil {
+		reading.Backlog = float64(r.Uplink.Stats().BufferedBytes) / float64(r.Uplink.Capacity())
+	}
+	if r.DirectoryOut != nil {
+		reading.DirectoryOut = r.DirectoryOut()
+	}
+	return reading
+}
+
+// halvings is how often buffers are halved at each level of the memory's own
+// ladder. What Kafka or the CPU ask for leaves them alone: a smaller buffer
+// would be fuller.
+var halvings = map[overload.Level]uint8{overload.Shrink: 1, overload.DropLow: 1, overload.RefuseNew: 2, overload.Shed: 3}
+
+// Act has the parts give up what d asks for.
+func (r *Relief) Act(d overload.Decision, reading overload.Reading) {
+	memory := d.Of(overload.Memory)
+	room := reading.RoomForNewcomers()
+	p := reactor.Pressure{
+		Halvings:  halvings[memory],
+		DropLow:   d.Level >= overload.DropLow,
+		Refuse:    d.Level >= overload.RefuseNew,
+		Newcomers: max(1, int(room/newcomerCost)),
+		Inbound:   max(reading.Unfinished+room/2, r.Budget/leastInbound),
+	}
+	if memory == overload.Shed {
+		p.Shed = r.ShedRate
+	}
+	r.Engine.SetPressure(p)
+	if r.Uplink != nil {
+		r.Uplink.SetRelief(bridge.Relief{Halvings: p.Halvings, DropLow: p.DropLow, Coalesce: d.Level >= overload.RefuseNew})
+	}
+}
+
+// Release collects garbage and gives free heap back to the system, where
+// enough may come of it.
+func (r *Relief) Release(overload.Reading) bool {
+	if meter.Releasable() < r.Budget/leastRelease {
+		return false
+	}
+	debug.FreeOSMemory()
+	return true
+}
