@@ -27,7 +27,7 @@ var arrows = map[string][]string{
 	"internal/auth":               {"internal/session"},
 	"internal/config":             {"internal/nearest"},
 	"internal/live":               {"internal/telemetry"},
-	"internal/telemetry":          {"internal/admission", "reactor", "registry", "registry/redisdir", "bridge", "internal/session"},
+	"internal/telemetry":          {"internal/admission", "reactor", "registry", "registry/redisdir", "bridge", "internal/session", "internal/overload", "internal/meter"},
 	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/api", "internal/overload", "internal/meter"},
 	"registry/redisdir/redistest": {},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
