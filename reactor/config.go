@@ -51,6 +51,9 @@ type Config struct {
 	Loops    int      // event loops; 0 is one per core, or what MaxConns needs with a table per loop
 	FDTables FDTables // how loops hold descriptors
 	MaxConns int      // connections at once; 0 is what RLIMIT_NOFILE allows
+	// ExtraDescriptors is what the rest of the process may hold at once beyond
+	// the usual 48. An eighth of RLIMIT_NOFILE, up to 1,024, is kept in any case.
+	ExtraDescriptors int
 
 	Heartbeat        time.Duration // silence after which a session is pinged; 25 s, below the 30 s of common proxies
 	HeartbeatGrace   time.Duration // further silence after which it is closed; 15 s
@@ -163,6 +166,7 @@ func (c *Config) Validate() error {
 		{"mailbox bytes", c.MailboxBytes},
 		{"control rate", c.ControlRate},
 		{"max undecided", c.MaxUndecided},
+		{"extra descriptors", c.ExtraDescriptors},
 	} {
 		if n.v < 0 {
 			fault("%s %d: want 0 for the default, or more", n.name, n.v)

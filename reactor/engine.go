@@ -221,11 +221,15 @@ type Limits struct {
 	Loops         int  // event loops
 	PerLoopTables bool // each loop has a descriptor table of its own
 	PerTable      int  // connections that fit one table
+	// ForOthers is the number that a descriptor must stay below which somebody
+	// else in this process accepts: the rest is for the loops, since one that
+	// finds no descriptor for a connection ends the engine.
+	ForOthers int
 }
 
 // Limits returns what the engine was able to arrange at start.
 func (e *Engine) Limits() Limits {
-	return Limits{e.plan.maxConns, e.plan.loops, e.plan.perLoop, e.plan.maxTable}
+	return Limits{e.plan.maxConns, e.plan.loops, e.plan.perLoop, e.plan.maxTable, e.plan.forOthers()}
 }
 
 // Done is closed when the engine has stopped, by Close or by itself.

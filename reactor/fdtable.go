@@ -19,8 +19,11 @@ import (
 // and Redis connections, the API, log and data files in a shared table; the
 // copied descriptors of the process in a loop's own. Within the reserve lie
 // what every loop brings into every table, and the few refused connections that
-// are still being told so.
+// are still being told so. The kernel hands out the lowest free number, so a
+// number tells how full its table is, whoever filled it: connections that
+// meet a number near the limit are closed at once, those of others first.
 type descriptorPlan struct {
+	limit     int // of one table, RLIMIT_NOFILE
 	perLoop   bool
 	loops     int
 	maxConns  int // of the engine
@@ -41,16 +44,19 @@ const (
 	// otherDescriptors is the least that is kept for what is neither a loop's
 	// nor a client's.
 	otherDescriptors = 48
-	leastTable       = 64 // connections below which there is no point in serving
+	// dialDescriptors of these are kept from listeners of others: for files and
+	// for connections that the process itself opens.
+	dialDescriptors = 8
+	leastTable      = 64 // connections below which there is no point in serving
 )
 
 func planDescriptors(cfg *Config, nofile uint64, cores int) (descriptorPlan, error) {
 	limit := int(min(nofile, math.MaxInt32))
-	p := descriptorPlan{loops: cfg.Loops}
+	p := descriptorPlan{limit: limit, loops: cfg.Loops}
 	if p.loops == 0 {
 		p.loops = min(cores, maxLoops)
 	}
-	p.fit(limit)
+	p.fit(cfg.ExtraDescriptors)
 	if p.maxTable < leastTable {
 		return descriptorPlan{}, fmt.Errorf("RLIMIT_NOFILE is %d; at least %d descriptors are needed with %d loops: raise it with ulimit -n",
 			nofile, limit-p.maxTable+leastTable, p.loops)
@@ -80,7 +86,7 @@ func planDescriptors(cfg *Config, nofile uint64, cores int) (descriptorPlan, err
 	need := p.loopsFor(wanted)
 	for cfg.Loops == 0 && need > p.loops && need <= maxLoops {
 		p.loops = need // they take room in every table, so it may take still more
-		p.fit(limit)
+		p.fit(cfg.ExtraDescriptors)
 		need = p.loopsFor(wanted)
 	}
 	if need > p.loops || p.loops > maxLoops {
@@ -91,12 +97,20 @@ func planDescriptors(cfg *Config, nofile uint64, cores int) (descriptorPlan, err
 	return p, nil
 }
 
-// fit finds what limit leaves one table for connections.
-func (p *descriptorPlan) fit(limit int) {
-	reserve := min(max(limit/8, 64), 1024)
+// fit finds what the limit leaves one table for connections, where others may
+// hold so many descriptors beyond the usual.
+func (p *descriptorPlan) fit(extra int) {
+	reserve := min(max(p.limit/8, 64), 1024)
 	p.lingerMax = max(reserve/8, 8)
-	p.maxTable = limit - max(reserve, otherDescriptors+p.lingerMax+loopDescriptors*p.loops)
+	p.maxTable = p.limit - max(reserve, otherDescriptors+extra+p.lingerMax+loopDescriptors*p.loops)
 }
+
+// forClients is the number that a client's descriptor must stay below. What
+// lies above is for the loops to accept with.
+func (p *descriptorPlan) forClients() int { return p.limit - loopDescriptors*p.loops }
+
+// forOthers is that of connections that others in the process accept.
+func (p *descriptorPlan) forOthers() int { return p.forClients() - dialDescriptors }
 
 // share is how many connections a loop with a table of its own is planned to have.
 func (p *descriptorPlan) share() int { return int(float64(p.maxTable) * spread) }

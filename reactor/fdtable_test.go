@@ -28,6 +28,7 @@ func TestPlanDescriptors(t *testing.T) {
 		{"too few for so many loops", Config{Loops: 64}, 256, 2, descriptorPlan{}, "at least 376"},
 		{"shared and too many", Config{MaxConns: 200000, FDTables: SharedTable}, 20000, 2, descriptorPlan{}, "raise it with ulimit -n"},
 		{"too few loops", Config{MaxConns: 200000, Loops: 4}, 20000, 2, descriptorPlan{}, "need 13 loops"},
+		{"others need many", Config{ExtraDescriptors: 4096}, 20000, 2, descriptorPlan{loops: 2, maxConns: 15720, maxTable: 15720, lingerMax: 128}, ""},
 		{"hopeless", Config{}, 100, 2, descriptorPlan{}, "at least 128"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -38,6 +39,7 @@ func TestPlanDescriptors(t *testing.T) {
 				}
 				return
 			}
+			tc.want.limit = int(tc.nofile)
 			if err != nil || got != tc.want {
 				t.Fatalf("got %+v, %v\nwant %+v", got, err, tc.want)
 			}

@@ -21,6 +21,7 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	l.enter(c, handshaking)
 	c.seen = l.wheel.now
 	answer := e.refusal
+	last := socket.Fd() >= e.plan.forClients() // others have filled the table
 	switch refusal := l.firstGate(c, peer(socket).Addr()); {
 	case e.draining.Load():
 		l.count.refusedDrain.Add(1)
@@ -29,13 +30,13 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 		answer = refusal
 	case e.overloaded():
 		l.count.refusedLoad.Add(1)
-	case !l.admit(c):
+	case last || !l.admit(c):
 		l.count.refusedLimit.Add(1)
 	default:
 		l.wheel.schedule(c, l.wheel.now+ticks(e.cfg.HandshakeTimeout))
 		return gnet.None
 	}
-	if int(l.lingerers.Load()) >= e.plan.lingerMax {
+	if last || int(l.lingerers.Load()) >= e.plan.lingerMax {
 		// No room even to say no politely: the peer may see a reset.
 		_, _ = socket.Write(answer)
 		return gnet.Close

@@ -41,11 +41,12 @@ func (i Info) Topics() bridge.Topics {
 var (
 	ErrNoGateway = errors.New("no gateway answers there")
 	ErrNoKafka   = errors.New("the gateway runs without Kafka")
+	ErrToken     = errors.New("the gateway asks for its token")
 )
 
 // Discover asks the gateway whose API is at addr, host:port, for its brokers.
-// token is the API's bearer token, or empty. It fails with ErrNoGateway or
-// ErrNoKafka.
+// token is the API's bearer token, or empty. It fails with ErrNoGateway,
+// ErrNoKafka or ErrToken.
 func Discover(ctx context.Context, addr, token string) (Info, error) {
 	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
 	defer cancel()
@@ -67,6 +68,9 @@ func Discover(ctx context.Context, addr, token string) (Info, error) {
 		return Info{}, fmt.Errorf("ask the gateway: %w", err)
 	}
 	defer func() { _ = response.Body.Close() }()
+	if response.StatusCode == http.StatusUnauthorized {
+		return Info{}, fmt.Errorf("%s: %w", addr, ErrToken)
+	}
 	if response.StatusCode != http.StatusOK {
 		return Info{}, fmt.Errorf("ask the gateway: %s says %s", url, response.Status)
 	}

@@ -54,6 +54,7 @@ func Start(cfg Config) (*Broker, error) {
 		// Groups of a gateway that restarts should not wait for the member
 		// that died: one second is the shortest that a client may ask for.
 		kfake.GroupMinSessionTimeout(time.Second),
+		kfake.ListenFn(cfg.listen),
 	}
 	_, port, _ := net.SplitHostPort(cfg.Addr)
 	number, err := strconv.Atoi(port)

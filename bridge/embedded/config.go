@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"time"
+
+	"github.com/limpet-gateway/limpet/internal/listen"
 )
 
 // Defaults of Config.
@@ -19,6 +21,10 @@ const (
 	// segments of minSegmentBytes.
 	minMaxBytes     = 8 << 20
 	minSegmentBytes = 64 << 10
+
+	// MaxConns connections are served at a time; more wait to be accepted. A
+	// gateway has about ten to its own broker.
+	MaxConns = 256
 )
 
 // Topic is a topic that the broker creates at start.
@@ -44,7 +50,20 @@ type Config struct {
 	// means one second.
 	RetentionInterval time.Duration
 
+	// Descriptors bounds the numbers that connections may have; one above is
+	// closed at once. 0 is no bound.
+	Descriptors int
+
 	Logger *slog.Logger // nil discards
+}
+
+// listen is net.Listen within the limits of c.
+func (c Config) listen(network, address string) (net.Listener, error) {
+	l, err := net.Listen(network, address)
+	if err != nil {
+		return nil, err
+	}
+	return listen.Bound(l, listen.Limits{Conns: MaxConns, Descriptors: c.Descriptors}), nil
 }
 
 func (c Config) withDefaults() Config {

@@ -68,9 +68,12 @@ func TestAttacks(t *testing.T) {
 		{"PROXY header without an end", "PROXY TCP4 10.0.0.1", ended},
 		{"nothing behind the PROXY header", "PROXY TCP4 10.0.0.1 10.0.0.2 1 2\r\n", ended},
 	}
-	for source, attacks := range map[string][]attack{"127.0.0.1": anywhere, balancer: behindBalancer} {
-		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(source)}}
-		for _, attack := range attacks {
+	for _, attacks := range []struct {
+		source string
+		rows   []attack
+	}{{"127.0.0.1", anywhere}, {balancer, behindBalancer}} {
+		from := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(attacks.source)}}
+		for _, attack := range attacks.rows {
 			t.Run(attack.name, func(t *testing.T) {
 				c, err := from.Dial("tcp", p.Listen)
 				if err != nil {

@@ -45,6 +45,7 @@ func reactorConfig(c *config.Serve, incarnation uint64, log *slog.Logger) reacto
 		Loops:            c.Loops,
 		FDTables:         tables,
 		MaxConns:         c.MaxConns,
+		ExtraDescriptors: extraDescriptors(c),
 		Heartbeat:        c.Heartbeat,
 		HeartbeatGrace:   c.HeartbeatGrace,
 		HandshakeTimeout: c.HandshakeTimeout,
@@ -71,6 +72,15 @@ func trustedProxies(c *config.Serve) (*proxyheader.Trusted, error) {
 	return proxyheader.NewTrusted(networks), nil
 }
 
+// extraDescriptors is what a node may hold beyond the usual: its calls to a
+// webhook.
+func extraDescriptors(c *config.Serve) int {
+	if c.WebhookURL == "" {
+		return 0
+	}
+	return c.WebhookConcurrency
+}
+
 func registryConfig(c *config.Serve, incarnation uint64) registry.Config {
 	return registry.Config{
 		Incarnation:     incarnation,
@@ -83,13 +93,14 @@ func topicSpecs(c *config.Serve) []bridge.TopicSpec {
 	return bridge.NewTopics(c.TopicPrefix).Specs(int32(c.TopicPartitions), int32(c.InboxPartitions))
 }
 
-func brokerConfig(c *config.Serve, log *slog.Logger) embedded.Config {
+func brokerConfig(c *config.Serve, descriptors int, log *slog.Logger) embedded.Config {
 	broker := embedded.Config{
-		Addr:      c.BrokerListen,
-		DataDir:   c.DataDir,
-		MaxBytes:  c.BrokerSize,
-		Retention: c.BrokerRetention,
-		Logger:    log,
+		Addr:        c.BrokerListen,
+		DataDir:     c.DataDir,
+		MaxBytes:    c.BrokerSize,
+		Retention:   c.BrokerRetention,
+		Descriptors: descriptors,
+		Logger:      log,
 	}
 	for _, topic := range topicSpecs(c) {
 		broker.Topics = append(broker.Topics, embedded.Topic{Name: topic.Name, Partitions: topic.Partitions, Weight: topic.Weight})

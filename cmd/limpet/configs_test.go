@@ -37,7 +37,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	broker := brokerConfig(c, log)
+	broker := brokerConfig(c, 0, log)
 	if err := broker.Validate(); err != nil {
 		t.Errorf("embedded broker: %v", err)
 	}

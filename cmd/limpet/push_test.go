@@ -6,12 +6,17 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/gorilla/websocket"
+
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/bridge/embedded"
+	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/session"
 )
 
@@ -54,20 +59,76 @@ func startInfo(t *testing.T, broker string) string {
 	return s.Listener.Addr().String()
 }
 
+// Pushes through the API of a gateway that asks for its token: what is printed
+// is what became of them, and the exit code says whether all were reached.
 func TestPushCommand(t *testing.T) {
-	broker := startEmbedded(t)
-	api := startInfo(t, broker)
+	const token = "0123456789abcdef"
+	t.Setenv(tokenVariable, token)
+	p := startProcess(t, 0, "--drain-window=0s")
+	conns := map[string]*websocket.Conn{"dev1": p.mustDial("dev1"), "dev2": p.mustDial("dev2")}
 	for _, c := range []struct {
-		stdin string
-		args  []string
-		want  string
+		name, stdin string
+		args        []string
+		want        string         // printed
+		fails       string         // in the error, which then has exit code 1
+		get         map[string]any // text as string, binary as bytes, by principal
 	}{
-		{"", []string{"push", "--api", api, "--to", "user:dev1", "hello"}, "pushed 5 bytes to user:dev1 (limpet.downlink"},
-		{"from stdin", []string{"push", "--kafka", broker, "--to", "all", "--ttl", "30s", "--id", "1"}, "pushed 10 bytes to all (limpet.downlink"},
+		{"user", "", []string{"--to", "user:dev1", "hello"}, "user:dev1: delivered to 1 session\n", "", map[string]any{"dev1": "hello"}},
+		{"standard input", "from stdin", []string{"--to", "user:dev1", "--ttl", "30s", "--priority", "low"}, "user:dev1: delivered to 1 session\n", "", map[string]any{"dev1": "from stdin"}},
+		{"base64", "", []string{"--to", "user:dev1", "--base64", "AP8="}, "user:dev1: delivered to 1 session\n", "", map[string]any{"dev1": []byte{0, 255}}},
+		{"base64 of text", "aGVs\nbG8=\n", []string{"--to", "user:dev1", "--base64", "--opcode", "text"}, "user:dev1: delivered to 1 session\n", "", map[string]any{"dev1": "hello"}},
+		{"binary", "\x00\xff", []string{"--to", "user:dev2", "--opcode", "binary"}, "user:dev2: delivered to 1 session\n", "", map[string]any{"dev2": []byte{0, 255}}},
+		{"all", "", []string{"--to", "all", "news"}, "all: delivered to 2 sessions\n", "", map[string]any{"dev1": "news", "dev2": "news"}},
+		{"one of two", "", []string{"--to", "user:dev1", "--to", "user:nobody", "x"},
+			"user:dev1: delivered to 1 session\nuser:nobody: offline, nobody is connected\n", "not reached: user:nobody", map[string]any{"dev1": "x"}},
+		{"an id", "", []string{"--to", "user:dev1", "--id", "7", "once"}, "user:dev1: delivered to 1 session\n", "", map[string]any{"dev1": "once"}},
+		{"the same id", "", []string{"--to", "user:dev1", "--id", "7", "once"}, "user:dev1: duplicate, a message with this id was delivered before\n", "", nil},
+		{"an empty group", "", []string{"--to", "group:g", "x"}, "group:g: offline, nobody is connected\n", "not reached: group:g", nil},
+		{"as JSON", "", []string{"--to", "user:dev2", "--json", "x"}, "{\n  \"targets\": [\n    {\n      \"to\": \"user:dev2\",", "", map[string]any{"dev2": "x"}},
+		{"through Kafka", "", []string{"--kafka", strings.Join(p.Kafka, ","), "--to", "user:dev2", "by Kafka"}, "user:dev2: written to limpet.downlink, partition ", "", map[string]any{"dev2": "by Kafka"}},
 	} {
-		out, _, err := runCommand(t, c.stdin, c.args...)
-		if err != nil || !strings.HasPrefix(out, c.want) {
-			t.Errorf("%v: %q, %v; want %q...", c.args, out, err, c.want)
+		args := append([]string{"push"}, c.args...)
+		if !slices.Contains(args, "--kafka") {
+			args = append(args, "--api", p.API)
+		}
+		out, _, err := runCommand(t, c.stdin, args...)
+		if !strings.HasPrefix(out, c.want) || (err == nil) != (c.fails == "") || err != nil && (exitCode(err) != exitFailed || !strings.Contains(err.Error(), c.fails)) {
+			t.Errorf("%s: %q, %v; want %q and %q", c.name, out, err, c.want, c.fails)
+		}
+		for principal, want := range c.get {
+			kind, data, err := conns[principal].ReadMessage()
+			got := any(string(data))
+			if kind == websocket.BinaryMessage {
+				got = data
+			}
+			if err != nil || cmp.Diff(want, got) != "" {
+				t.Errorf("%s: %s got %q, %v; want %q", c.name, principal, got, err, want)
+			}
+		}
+	}
+	t.Setenv(tokenVariable, "")
+	for _, args := range [][]string{{"push", "--to", "all", "x"}, {"tail"}, {"stats"}, {"where", "dev1"}} {
+		_, _, err := runCommand(t, "", append(args, "--api", p.API)...)
+		if err == nil || exitCode(err) != exitFailed || !strings.Contains(err.Error(), "--api-token or LIMPET_API_TOKEN") {
+			t.Errorf("%v without the token: %v, want to be told of it", args, err)
+		}
+	}
+	if out, _, err := runCommand(t, "", "where", "dev1", "--api", p.API, "--api-token", token); err != nil || !strings.Contains(out, "test") {
+		t.Errorf("where with the token: %q, %v", out, err)
+	}
+}
+
+// What a gateway answers for targets of other nodes, in words.
+func TestPushedText(t *testing.T) {
+	for want, p := range map[string]api.Pushed{
+		"delivered to 1 session, forwarded to 2 nodes":    {Result: "delivered", Delivered: 1, Forwarded: 2},
+		"forwarded to 1 node, 1 session has gone":         {Result: "forwarded", Forwarded: 1, Offline: 1},
+		"delivered to 3 sessions, no room for 2 sessions": {Result: "delivered", Delivered: 3, Full: 2},
+		"sent to all nodes":                               {Result: "spread"},
+		"expired":                                         {Result: "expired"},
+	} {
+		if got := pushedText(p); got != want {
+			t.Errorf("%+v: %q, want %q", p, got, want)
 		}
 	}
 }
@@ -82,6 +143,12 @@ func TestPushCommandFaults(t *testing.T) {
 		{[]string{"push", "--to", "all", "two", "words"}, exitBadUsage, []string{"quote"}},
 		{[]string{"push", "--to", "all", "--api", "127.0.0.1:1", "--kafka", "127.0.0.1:1", "x"}, exitBadUsage, []string{"--api and --kafka"}},
 		{[]string{"push", "--to", "all", "--api", "127.0.0.1:1", "x"}, exitFailed, []string{"127.0.0.1:1: no gateway answers there", "limpet serve", "--kafka"}},
+		{[]string{"push", "x"}, exitBadUsage, []string{"--to: missing"}},
+		{[]string{"push", "--to", "all", "--to", "user:a", "x"}, exitBadUsage, []string{"alone"}},
+		{[]string{"push", "--to", "all", "--base64", "!"}, exitBadUsage, []string{"--base64"}},
+		{[]string{"push", "--to", "all", "--opcode", "text", "--base64", "/w=="}, exitBadUsage, []string{"UTF-8", "--opcode binary"}},
+		{[]string{"push", "--to", "all", "--kafka", "127.0.0.1:1", "x"}, exitFailed, []string{"no Kafka broker answers at [127.0.0.1:1]"}},
+		{[]string{"tail", "--api", "127.0.0.1:1", "--kafka", "127.0.0.1:1"}, exitBadUsage, []string{"--api and --kafka"}},
 		{[]string{"tail", "--api", "127.0.0.1:1"}, exitFailed, []string{"no gateway answers there"}},
 		{[]string{"tail", "--limit", "-1"}, exitBadUsage, []string{"--limit"}},
 		{[]string{"tail", "extra"}, exitBadUsage, []string{"extra"}},

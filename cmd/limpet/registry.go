@@ -97,6 +97,6 @@ wrong four times in four seconds is printed, and the exit code is 1.`,
 	}
 	directory.add(cmd)
 	cmd.Flags().StringArrayVar(&apis, "api", nil, "API of a node as `NODE=HOST:PORT`, where the one that it names cannot be reached from here")
-	cmd.Flags().StringVar(&token, "api-token", "", "bearer `TOKEN` of the APIs")
+	tokenFlag(cmd, &token)
 	return cmd
 }

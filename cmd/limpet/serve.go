@@ -183,7 +183,7 @@ func (n *node) startKafka(ctx context.Context) error {
 	brokers := n.cfg.Kafka
 	if len(brokers) == 0 {
 		var err error
-		if n.broker, err = embedded.Start(brokerConfig(&n.cfg, n.log)); err != nil {
+		if n.broker, err = embedded.Start(brokerConfig(&n.cfg, n.engine.Limits().ForOthers, n.log)); err != nil {
 			return err
 		}
 		brokers = []string{n.broker.Addr()}
@@ -253,9 +253,10 @@ func (n *node) startAPI(context.Context) error {
 			Kafka:       n.kafka.Brokers,
 			TopicPrefix: n.cfg.TopicPrefix,
 		},
-		Readiness: &n.ready,
-		Alive:     n.alive,
-		Log:       n.log,
+		Readiness:   &n.ready,
+		Alive:       n.alive,
+		Descriptors: n.engine.Limits().ForOthers,
+		Log:         n.log,
 	})
 	if err != nil {
 		return fmt.Errorf("listen for the API: %w", err)

@@ -165,6 +165,71 @@ func TestMoreClientsThanDescriptors(t *testing.T) {
 	}
 }
 
+// Clients that take every place, and others that connect to the API and to the
+// embedded broker as often as they can, do not take the descriptor that an
+// event loop needs to accept: no session is lost.
+func TestOthersLeaveTheLastDescriptors(t *testing.T) {
+	const nofile = 300
+	p := startProcess(t, nofile, "--loops=2", "--fd-tables=shared")
+	var in []*websocket.Conn
+	for {
+		c, resp, err := p.dial(fmt.Sprint("dev", len(in)))
+		if err == nil {
+			in = append(in, c)
+			continue
+		}
+		if resp == nil || resp.StatusCode != 503 {
+			t.Fatalf("newcomer %d: %v (%v)", len(in), err, resp)
+		}
+		break
+	}
+	var others []net.Conn
+	for _, addr := range []string{p.API, p.Kafka[0]} {
+		for range nofile {
+			c, err := net.DialTimeout("tcp", addr, patience)
+			if err != nil {
+				break // full: that is for them to bear
+			}
+			defer c.Close()
+			others = append(others, c)
+		}
+	}
+	for range 20 { // more than one round of the loops
+		if c, resp, err := p.dial("late"); err == nil || resp != nil && resp.StatusCode != 503 {
+			if c != nil {
+				c.Close()
+			}
+			t.Fatalf("a newcomer got in, or something else than 503: %v %v", resp, err)
+		}
+	}
+	for i, c := range in {
+		pong := make(chan struct{})
+		c.SetPongHandler(func(string) error { close(pong); return errors.New("enough") })
+		if err := c.WriteControl(websocket.PingMessage, nil, time.Now().Add(patience)); err != nil {
+			t.Fatalf("session %d of %d: %v", i, len(in), err)
+		}
+		_, _, err := c.ReadMessage()
+		select {
+		case <-pong:
+		default:
+			t.Fatalf("session %d of %d: %v", i, len(in), err)
+		}
+	}
+	for _, c := range others {
+		c.Close()
+	}
+	for deadline := time.Now().Add(patience); ; time.Sleep(50 * time.Millisecond) {
+		// API and broker serve again, with all clients still there.
+		b, err := exec.Command("limpet", "push", "--api", p.API, "--to", "all", "hello").CombinedOutput()
+		if err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("push: %v: %s", err, b)
+		}
+	}
+}
+
 // A signal ends a gateway that waits for a Kafka that does not answer.
 func TestSignalDuringStart(t *testing.T) {
 	mute, err := net.Listen("tcp", "127.0.0.1:0")

@@ -13,26 +13,9 @@ import (
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
 
-	"github.com/limpet-gateway/limpet/internal/api/client"
 	"github.com/limpet-gateway/limpet/internal/live"
 	"github.com/limpet-gateway/limpet/internal/telemetry"
 )
-
-// apiFlags are those with which a command finds a running gateway.
-func apiFlags(cmd *cobra.Command) *client.API {
-	a := new(client.API)
-	cmd.Flags().StringVar(&a.Addr, "api", client.DefaultAddr, "`ADDR` of a running gateway's API")
-	cmd.Flags().StringVar(&a.Token, "api-token", "", "bearer `TOKEN` of the API")
-	return a
-}
-
-// advise adds to err what to do about it.
-func advise(err error) error {
-	if errors.Is(err, client.ErrNoGateway) {
-		return fmt.Errorf("%w: start one with \"limpet serve\", or name its API with --api", err)
-	}
-	return err
-}
 
 func newStatsCommand() *cobra.Command {
 	var asJSON bool

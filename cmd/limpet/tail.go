@@ -12,7 +12,7 @@ import (
 
 func newTailCommand() *cobra.Command {
 	var (
-		gateway gatewayFlags
+		gateway kafkaFlags
 		options client.TailOptions
 		asJSON  bool
 	)
@@ -31,10 +31,13 @@ payload. Binary payloads are shown in hexadecimal. It ends with Ctrl-C.`,
 			if options.Limit < 0 {
 				return badUsage(fmt.Errorf("--limit: %d: want 0 or more", options.Limit))
 			}
+			if err := gateway.check(cmd); err != nil {
+				return err
+			}
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
 			var err error
-			if options.Brokers, options.Topics, err = gateway.find(ctx, cmd); err != nil {
+			if options.Brokers, options.Topics, err = gateway.find(ctx); err != nil {
 				return err
 			}
 			options.Ready = func() {

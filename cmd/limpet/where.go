@@ -90,6 +90,6 @@ code is 1 when the principal is not connected.`,
 	}
 	directory.add(cmd)
 	cmd.Flags().StringVar(&api, "api", client.DefaultAPI, "`ADDR` of a running gateway's API, which is asked without --redis")
-	cmd.Flags().StringVar(&token, "api-token", "", "bearer `TOKEN` of the API")
+	tokenFlag(cmd, &token)
 	return cmd
 }

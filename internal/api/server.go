@@ -8,9 +8,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/limpet-gateway/limpet/internal/listen"
 )
 
 // Limits of the server. They are fixed: no request of this API is large, slow
@@ -18,7 +21,8 @@ import (
 // stream lift the write deadline for themselves (http.ResponseController).
 const (
 	// MaxConns connections are served at a time; more wait to be accepted.
-	// Each costs a descriptor out of the reserve that sessions leave.
+	// Each costs a descriptor out of the reserve that sessions leave; see
+	// Config.Descriptors.
 	MaxConns = 64
 	// MaxHeaderBytes bounds the head of a request, MaxBodyBytes its body.
 	MaxHeaderBytes = 16 << 10
@@ -41,6 +45,9 @@ type Config struct {
 	// Alive is asked by /healthz: an error means that only a new process can
 	// help. It must answer at once. nil: a process that answers is alive.
 	Alive func() error
+	// Descriptors bounds the numbers that connections may have; one above is
+	// closed at once. 0 is no bound.
+	Descriptors int
 	// Log gets the server's own errors. Required.
 	Log *slog.Logger
 }
@@ -54,6 +61,7 @@ type Server struct {
 	token    atomic.Pointer[[sha256.Size]byte] // nil: none is asked for
 	closing  chan struct{}                     // closed when streams should end
 	served   atomic.Bool                       // Serve was called
+	routes   []string                          // patterns given to Handle, before Serve
 }
 
 // Listen opens the API address with the handlers of this package; Handle adds
@@ -72,7 +80,7 @@ func Listen(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s.listener = newLimitListener(listener, MaxConns)
+	s.listener = listen.Bound(listener, listen.Limits{Conns: MaxConns, Descriptors: config.Descriptors})
 	s.http = &http.Server{
 		Handler:           s.guard(s.mux),
 		ReadHeaderTimeout: headerTimeout,
@@ -106,7 +114,14 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 
 // Handle serves pattern (of net/http.ServeMux, with a method) with handler.
 // It panics when the pattern is taken. Before Serve.
-func (s *Server) Handle(pattern string, handler http.Handler) { s.mux.Handle(pattern, handler) }
+func (s *Server) Handle(pattern string, handler http.Handler) {
+	s.mux.Handle(pattern, handler)
+	s.routes = append(s.routes, pattern)
+}
+
+// Routes returns the patterns that are served, in the order of Handle: what a
+// description of the API is compared with.
+func (s *Server) Routes() []string { return slices.Clone(s.routes) }
 
 // Close takes no more requests and waits for the running ones until ctx is
 // done; what still runs then is cut off, and ctx's error returned.

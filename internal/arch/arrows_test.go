@@ -24,6 +24,7 @@ var arrows = map[string][]string{
 	"bench/target": {"bench/probe"},
 	"bench/report": {"bench/probe", "bench/target"},
 
+	"internal/api":                {"internal/listen"},
 	"internal/auth":               {"internal/session"},
 	"internal/config":             {"internal/nearest"},
 	"internal/live":               {"internal/telemetry"},
@@ -32,7 +33,7 @@ var arrows = map[string][]string{
 	"registry/redisdir/redistest": {},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
 	"registry/redisdir":           {"registry", "internal/session"},
-	"bridge/embedded":             {},
+	"bridge/embedded":             {"internal/listen"},
 	"bridge/kafkatest":            {},
 	"bridge/client":               {"bridge", "internal/session"},
 }

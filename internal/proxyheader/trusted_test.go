@@ -2,6 +2,7 @@ package proxyheader
 
 import (
 	"net/netip"
+	"strconv"
 	"testing"
 )
 
@@ -43,5 +44,27 @@ func TestNetworksThatMustFail(t *testing.T) {
 	everybody, err := ParseNetworks([]string{"0.0.0.0/0", "::/0"})
 	if err != nil || !NewTrusted(everybody).Due(netip.MustParseAddr("203.0.113.1")) {
 		t.Errorf("everybody: %v, %v", everybody, err)
+	}
+}
+
+// BenchmarkDue asks what every accept pays: without load balancers, with three,
+// and with as many networks as the configuration takes, none of them the
+// peer's.
+func BenchmarkDue(b *testing.B) {
+	peer := netip.MustParseAddr("203.0.113.7")
+	for _, n := range []int{0, 3, 64} {
+		var networks []netip.Prefix
+		for i := range n {
+			networks = append(networks, netip.PrefixFrom(netip.AddrFrom4([4]byte{10, byte(i)}), 16))
+		}
+		trusted := NewTrusted(networks)
+		b.Run(strconv.Itoa(n), func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if trusted.Due(peer) {
+					b.Fatal("trusted")
+				}
+			}
+		})
 	}
 }

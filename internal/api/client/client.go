@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +25,21 @@ const (
 // ErrNoGateway says that nobody answers at the address.
 var ErrNoGateway = errors.New("no gateway answers there")
 
+// Refusal is an answer that is not what was asked for.
+type Refusal struct {
+	URL    string
+	Status int    // of HTTP
+	Detail string // of a problem document, or empty
+}
+
+func (r *Refusal) Error() string {
+	text := fmt.Sprintf("%s says %d %s", r.URL, r.Status, http.StatusText(r.Status))
+	if r.Detail != "" {
+		text += ": " + r.Detail
+	}
+	return text
+}
+
 // API is the address of a gateway's API, HOST:PORT, and its token, if it asks
 // for one.
 type API struct {
@@ -32,14 +48,28 @@ type API struct {
 
 // JSON decodes the document at path into v.
 func (a API) JSON(ctx context.Context, path string, v any) error {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	defer cancel()
-	body, err := a.open(ctx, path)
+	return a.exchange(ctx, http.MethodGet, path, nil, v)
+}
+
+// Post sends document as JSON to path and decodes the answer into v. An answer
+// other than 200 is a *Refusal.
+func (a API) Post(ctx context.Context, path string, document, v any) error {
+	body, err := json.Marshal(document)
 	if err != nil {
 		return err
 	}
-	defer body.Close() //nolint:errcheck // read to its end
-	if err := json.NewDecoder(io.LimitReader(body, maxDocument)).Decode(v); err != nil {
+	return a.exchange(ctx, http.MethodPost, path, body, v)
+}
+
+func (a API) exchange(ctx context.Context, method, path string, body []byte, v any) error {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	answer, err := a.open(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer answer.Close() //nolint:errcheck // read to its end
+	if err := json.NewDecoder(io.LimitReader(answer, maxDocument)).Decode(v); err != nil {
 		return fmt.Errorf("http://%s%s: not the answer of a limpet gateway: %w", a.Addr, path, err)
 	}
 	return nil
@@ -50,7 +80,7 @@ func (a API) JSON(ctx context.Context, path string, v any) error {
 func (a API) Copy(ctx context.Context, path string, longest time.Duration, w io.Writer) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, longest+timeout)
 	defer cancel()
-	body, err := a.open(ctx, path)
+	body, err := a.open(ctx, http.MethodGet, path, nil)
 	if err != nil {
 		return 0, err
 	}
@@ -62,7 +92,7 @@ func (a API) Copy(ctx context.Context, path string, longest time.Duration, w io.
 	return n, nil
 }
 
-func (a API) open(ctx context.Context, path string) (io.ReadCloser, error) {
+func (a API) open(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
 	if _, _, err := net.SplitHostPort(a.Addr); err != nil {
 		return nil, fmt.Errorf("API address %q: want HOST:PORT", a.Addr)
 	}
@@ -70,9 +100,12 @@ func (a API) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	if _, err := url.Parse(target); err != nil {
 		return nil, fmt.Errorf("API address %q: want HOST:PORT", a.Addr)
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, target, http.NoBody)
+	request, err := http.NewRequestWithContext(ctx, method, target, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
 	}
 	if a.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+a.Token)
@@ -90,11 +123,12 @@ func (a API) open(ctx context.Context, path string) (io.ReadCloser, error) {
 	return response.Body, nil
 }
 
-// refusal words an answer that is none, with the detail of a problem document.
+// refusal reads an answer that is none, with the detail of a problem document.
 func refusal(target string, response *http.Response) error {
+	r := &Refusal{URL: target, Status: response.StatusCode}
 	var problem struct{ Detail string }
-	if json.NewDecoder(io.LimitReader(response.Body, maxDocument)).Decode(&problem) == nil && problem.Detail != "" {
-		return fmt.Errorf("%s says %s: %s", target, response.Status, problem.Detail)
+	if json.NewDecoder(io.LimitReader(response.Body, maxDocument)).Decode(&problem) == nil {
+		r.Detail = problem.Detail
 	}
-	return fmt.Errorf("%s says %s", target, response.Status)
+	return r
 }
