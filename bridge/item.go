@@ -32,7 +32,7 @@ type item struct {
 	seq      uint64 // order in its worker
 	worker   *worker
 	err      error  // why it failed last
-	purges   uint32 // Uplink.purges when it was produced
+	renewals uint32 // Uplink.renewals when it was produced
 	alone    bool   // was sent with nothing else in its batch
 }
 
@@ -108,6 +108,6 @@ func (it *item) free() {
 	it.record = kgo.Record{}
 	it.headers = [maxHeaders]kgo.RecordHeader{}
 	it.buf = it.buf[:0]
-	it.session, it.seq, it.worker, it.err, it.purges, it.alone = session.ID{}, 0, nil, nil, 0, false
+	it.session, it.seq, it.worker, it.err, it.renewals, it.alone = session.ID{}, 0, nil, nil, 0, false
 	itemPools[it.class].Put(it)
 }

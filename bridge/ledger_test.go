@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -18,15 +19,16 @@ type ledger struct {
 	limit    int64 // of the uplink's buffered bytes
 	stop     chan struct{}
 	running  sync.WaitGroup
+	mu       sync.Mutex
 	accepted []int // by principal: messages 0 to n-1 were accepted
 	refused  int
 	most     int64 // buffered bytes seen
-	mu       sync.Mutex
 }
 
 const (
 	ledgerPrincipals = 40
 	ledgerPayload    = 100
+	uncounted        = 2 // messages of a principal that are sent before they are counted
 )
 
 // startLedger begins a load of high-priority messages on u: each principal
@@ -52,18 +54,23 @@ func (l *ledger) load(loop, loops int) {
 		case <-tick.C:
 		}
 		refused := 0
+		accepted := make([]int, ledgerPrincipals)
 		for p := loop; p < ledgerPrincipals; p += loops {
-			for range 2 {
-				m := message(fmt.Sprintf("p%d", p), numbered(l.accepted[p])+padding, session.High)
-				if l.u.Accept(m) != Accepted {
+			next := l.accepted[p] // only this goroutine changes it
+			for range uncounted {
+				if l.u.Accept(message(fmt.Sprintf("p%d", p), numbered(next)+padding, session.High)) != Accepted {
 					refused++
 					break
 				}
-				l.accepted[p]++
+				next++
 			}
+			accepted[p] = next
 		}
 		buffered := l.u.Stats().BufferedBytes
 		l.mu.Lock()
+		for p := loop; p < ledgerPrincipals; p += loops {
+			l.accepted[p] = accepted[p]
+		}
 		l.refused += refused
 		l.most = max(l.most, buffered)
 		l.mu.Unlock()
@@ -77,6 +84,14 @@ func (l *ledger) end() {
 		close(l.stop)
 	}
 	l.running.Wait()
+}
+
+// counts returns how many messages of each principal were accepted, without
+// at most uncounted that are being sent.
+func (l *ledger) counts() []int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.accepted)
 }
 
 func (l *ledger) seen() (refused int, most int64) {

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/session"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -58,11 +57,11 @@ func (v Verdict) String() string {
 type Uplink struct {
 	// Fixed at construction.
 	cfg        UplinkConfig
-	client     *kgo.Client
 	seed       maphash.Seed
 	workers    []*worker
 	budget     *budget
 	maxPayload int // what both the configuration and the topic allow
+	batchBytes int32
 	promise    func(*kgo.Record, error)
 	text       recordText
 
@@ -74,9 +73,10 @@ type Uplink struct {
 	running  sync.WaitGroup
 
 	// gate is held for reading by workers that produce, for writing by one that
-	// purges topics; purges counts those.
-	gate   sync.RWMutex
-	purges atomic.Uint32
+	// replaces the client; renewals counts those.
+	gate     sync.RWMutex
+	client   atomic.Pointer[kgo.Client]
+	renewals atomic.Uint32
 
 	// settled is closed, and replaced, when nothing is outstanding; waiters
 	// says that somebody wants to know.
@@ -217,7 +217,7 @@ func (u *Uplink) Close(ctx context.Context) error {
 	err := u.Flush(ctx)
 	close(u.stop)
 	u.running.Wait()
-	u.client.Close() // fails what it still has, through the call-backs
+	u.client.Load().Close() // fails what it still has, through the call-backs
 	if left := u.count.outstanding.Load(); left > 0 {
 		u.count.lost.Add(uint64(left))
 	}
@@ -225,27 +225,15 @@ func (u *Uplink) Close(ctx context.Context) error {
 }
 
 // Ping asks Kafka whether it answers, within ctx.
-func (u *Uplink) Ping(ctx context.Context) error { return u.client.Ping(ctx) }
+func (u *Uplink) Ping(ctx context.Context) error { return u.client.Load().Ping(ctx) }
 
 // connect makes the client and settles with Kafka what both allow.
 func (u *Uplink) connect(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	cfg := &u.cfg
-	batchBytes := int32(max(defaultBatchBytes, cfg.MaxMessageBytes+recordOverhead))
-	linger := max(cfg.Linger, 0)
-	client, err := cfg.Kafka.newClient(
-		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerLinger(linger),
-		kgo.ProduceRequestTimeout(cfg.ProduceTimeout),
-		kgo.ProducerBatchCompression(cfg.Compression),
-		// Asked for at a topic's first record, when connect has returned.
-		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return batchBytes }),
-		// The budget admits before the client does. It counts more bytes for
-		// a record than the client, so these two are never met.
-		kgo.MaxBufferedRecords(int(cfg.BufferedBytes/itemOverhead)+1),
-		kgo.MaxBufferedBytes(int(cfg.BufferedBytes)),
-	)
+	u.batchBytes = int32(max(defaultBatchBytes, cfg.MaxMessageBytes+recordOverhead))
+	client, err := u.newClient()
 	if err != nil {
 		return err
 	}
@@ -259,14 +247,31 @@ func (u *Uplink) connect(ctx context.Context) error {
 		client.Close()
 		return err
 	}
-	u.client = client
-	batchBytes = min(batchBytes, int32(limit))
-	u.maxPayload = min(cfg.MaxMessageBytes, int(batchBytes)-recordOverhead)
+	u.client.Store(client)
+	u.batchBytes = min(u.batchBytes, int32(limit))
+	u.maxPayload = min(cfg.MaxMessageBytes, int(u.batchBytes)-recordOverhead)
 	if u.maxPayload < cfg.MaxMessageBytes {
 		cfg.Kafka.logger().Warn("the uplink topic takes smaller messages than sessions may send; larger ones are refused",
 			"topic", cfg.Topics.Uplink, "max_message_size", cfg.MaxMessageBytes, "topic_allows", u.maxPayload)
 	}
 	return nil
+}
+
+// newClient makes a client that produces. It has not met a broker yet.
+func (u *Uplink) newClient() (*kgo.Client, error) {
+	cfg := &u.cfg
+	return cfg.Kafka.newClient(
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerLinger(max(cfg.Linger, 0)),
+		kgo.ProduceRequestTimeout(cfg.ProduceTimeout),
+		kgo.ProducerBatchCompression(cfg.Compression),
+		// Asked for at a topic's first record, when connect has returned.
+		kgo.ProducerBatchMaxBytesFn(func(string) int32 { return u.batchBytes }),
+		// The budget admits before the client does. It counts more bytes for
+		// a record than the client, so these two are never met.
+		kgo.MaxBufferedRecords(int(cfg.BufferedBytes/itemOverhead)+1),
+		kgo.MaxBufferedBytes(int(cfg.BufferedBytes)),
+	)
 }
 
 func settleTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec, keep bool) error {
@@ -278,48 +283,6 @@ func settleTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec, ke
 		err = missingError(missing)
 	}
 	return err
-}
-
-// restoreTopics creates the topics again if one of items failed because its
-// topic is gone. One that was deleted and made again has another id; the client
-// sticks to the old one until the topic is purged, which fails what it still
-// has for it: the workers produce that again. It returns false when the uplink
-// stops.
-func (u *Uplink) restoreTopics(items []*item) bool {
-	replaced := map[string]bool{}
-	gone := false
-	for _, it := range items {
-		if errors.Is(it.err, kerr.UnknownTopicID) && it.purges == u.purges.Load() {
-			replaced[it.record.Topic] = true
-		}
-		gone = gone || errors.Is(it.err, kerr.UnknownTopicOrPartition)
-	}
-	if gone && !u.cfg.KeepTopics {
-		ctx, cancel := context.WithTimeout(context.Background(), requestTimeoutOverhead+u.cfg.ProduceTimeout)
-		defer cancel()
-		if err := EnsureTopics(ctx, u.client, u.cfg.Topics.Specs(u.cfg.Partitions, u.cfg.InboxPartitions)); err != nil {
-			u.cfg.Kafka.logger().Error("a topic is gone and cannot be created", "error", err)
-		}
-	}
-	return len(replaced) == 0 || u.purge(replaced)
-}
-
-// purge makes the client forget what it knows of topics, while no worker
-// produces: so what fails by it is known to have failed before anything newer
-// is produced. It returns false when the uplink stops.
-func (u *Uplink) purge(topics map[string]bool) bool {
-	u.gate.Lock()
-	defer u.gate.Unlock()
-	u.purges.Add(1)
-	for topic := range topics {
-		u.client.PurgeTopicsFromProducing(topic)
-	}
-	for _, w := range u.workers {
-		if !w.quiet() {
-			return false
-		}
-	}
-	return true
 }
 
 const (

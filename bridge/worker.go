@@ -230,9 +230,9 @@ func (w *worker) produceAll(batch []*item) []*item {
 
 // produce hands one item to the client, inside the gate.
 func (w *worker) produce(it *item) {
-	it.err, it.purges = nil, w.u.purges.Load()
+	it.err, it.renewals = nil, w.u.renewals.Load()
 	w.inflight.Add(1)
-	w.u.client.TryProduce(it.Context, &it.record, w.u.promise)
+	w.u.client.Load().TryProduce(it.Context, &it.record, w.u.promise)
 }
 
 // answered is the client's call-back. The client calls it for one record at a
