@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
@@ -135,6 +138,47 @@ func TestNewerSessionDisplacesOlder(t *testing.T) {
 		t.Errorf("%+v", out)
 	}
 	expect(t, newer, "one")
+}
+
+// A newcomer that is refused although the table has it already leaves no
+// session behind that lookups do not find: the one that it displaced ends. One
+// that is refused before displaces nobody, and no event tells of it.
+func TestRefusedNewcomer(t *testing.T) {
+	var connected atomic.Int32
+	limits := bridge.NewLimiter(bridge.RateLimits{})
+	g, url := startWith(t, Echo, func(g *Gateway) {
+		g.SetLimits(limits)
+		g.SetEvents(func(e bridge.Event) bridge.Verdict {
+			if e.Kind == bridge.Connected {
+				connected.Add(1)
+			}
+			return bridge.Accepted
+		})
+	})
+	c := dial(t, url+"?id=dev1")
+	first := g.table.AppendSessions(nil, []byte("dev1"))[0]
+
+	for rate := 1; limits.Assign(first, rate, 0); rate++ { // until no more different rates are known
+	}
+	newcomer := &reactor.Opening{ID: session.ID{Incarnation: 7, Slot: 77, Generation: 1}, Request: new(wsproto.Request)}
+	if r := g.enter(newcomer, &auth.Identity{Principal: "dev1", Limits: auth.Limits{Messages: 1 << 20}}); r == nil || r.Status != 503 {
+		t.Fatalf("a session with one rate too many: %v", r)
+	}
+	if now := g.table.AppendSessions(nil, []byte("dev1")); len(now) != 1 || now[0] != first || connected.Load() != 1 {
+		t.Fatalf("sessions %v, %d events of a beginning; want the first alone", now, connected.Load())
+	}
+
+	groups := strings.Split(strings.Repeat("g,", 64)+"g", ",")
+	for i := range groups {
+		groups[i] += strconv.Itoa(i)
+	}
+	if r := g.enter(newcomer, &auth.Identity{Principal: "dev1", Groups: groups}); r == nil || r.Status != 403 {
+		t.Fatalf("a session in one group too many: %v", r)
+	}
+	var closed *websocket.CloseError
+	if _, _, err := c.ReadMessage(); !errors.As(err, &closed) || closed.Code != 4001 {
+		t.Fatalf("the session that lookups do not find any more saw %v, want 4001", err)
+	}
 }
 
 func TestPrincipalsAreForgotten(t *testing.T) {

@@ -101,9 +101,16 @@ func (g *Gateway) enter(o *reactor.Opening, id *auth.Identity) *wsproto.Refusal 
 	if name == "" {
 		name = randomPrincipal()
 	}
+	if id.Limits != (auth.Limits{}) && !g.limits.Assign(o.ID, id.Limits.Messages, id.Limits.Bytes) {
+		return refusal(503, "too many different rates", tableFullRetry)
+	}
 	added, err := g.table.Add([]byte(name), o.ID)
 	if err != nil {
 		return refusal(503, err.Error(), tableFullRetry)
+	}
+	// Lookups find these no longer, so they must go, also if this one does not stay.
+	for _, old := range added.Displaced {
+		_ = g.engine.CloseSession(old, session.Displaced) // gone is as good
 	}
 	for _, group := range id.Groups {
 		if err := g.table.Join(added.Ref, []byte(group)); err != nil {
@@ -114,16 +121,9 @@ func (g *Gateway) enter(o *reactor.Opening, id *auth.Identity) *wsproto.Refusal 
 			return refusal(503, err.Error(), tableFullRetry)
 		}
 	}
-	for _, old := range added.Displaced {
-		_ = g.engine.CloseSession(old, session.Displaced) // gone is as good
-	}
 	if !g.connected(name, o, added.Epoch) {
 		g.table.Remove(added.Ref)
 		return refusal(503, "no room for the session's event", eventsFullRetry)
-	}
-	if id.Limits != (auth.Limits{}) && !g.limits.Assign(o.ID, id.Limits.Messages, id.Limits.Bytes) {
-		g.table.Remove(added.Ref)
-		return refusal(503, "too many different rates", tableFullRetry)
 	}
 	o.Ref, o.Priority, o.Expires = uint32(added.Ref), g.priority, id.Expires
 	if id.Priority != nil {
