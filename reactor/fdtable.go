@@ -74,7 +74,7 @@ func planDescriptors(cfg *Config, nofile uint64, cores int) (descriptorPlan, err
 			wanted = p.maxTable
 		}
 		if wanted > p.maxTable {
-			return p, fmt.Errorf("%d connections need more than the %d descriptors that RLIMIT_NOFILE %d leaves one table: raise it with ulimit -n, or use a table per loop",
+			return p, fmt.Errorf("%d connections need more than the %d descriptors that RLIMIT_NOFILE %d leaves one table: raise it with ulimit -n, or use fd-tables per-loop",
 				wanted, p.maxTable, nofile)
 		}
 		p.maxConns = wanted

@@ -8,9 +8,9 @@ import (
 
 // A slot number names a place in a node's slabs:
 //
-//	31        22 21                    0
+//	31        24 23                    0
 //	|   loop    |   index in the loop   |
-//	  8 bits           24 bits
+//	   8 bits            24 bits
 const (
 	indexBits = 24
 	loopBits  = 32 - indexBits

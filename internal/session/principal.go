@@ -1,11 +1,14 @@
 package session
 
-import "fmt"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // MaxPrincipal is the greatest length of a principal's name in bytes.
 const MaxPrincipal = 128
 
-// CheckPrincipal says what is wrong with a name of a principal or a group, or
+// CheckPrincipal says in ASCII what is wrong with a name of a principal or a group, or
 // "". Names travel in record keys and headers, in Redis, in URLs of the API
 // and in logs, so they are kept to characters that need no quoting in any of
 // these: letters, digits and -._~:@+=/ of ASCII. A line break, which would
@@ -19,7 +22,8 @@ func CheckPrincipal(name string) string {
 	}
 	for i := range len(name) {
 		if !principalByte(name[i]) {
-			return fmt.Sprintf("the name of a principal has %q at byte %d; letters, digits and -._~:@+=/ are allowed", name[i], i)
+			_, size := utf8.DecodeRuneInString(name[i:])
+			return fmt.Sprintf("the name of a principal has %+q at byte %d; letters, digits and -._~:@+=/ are allowed", name[i:i+size], i)
 		}
 	}
 	return ""

@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"strings"
 	"testing"
 )
 
@@ -59,5 +60,31 @@ func TestParseNames(t *testing.T) {
 	}
 	if _, err := ParseOpcode("ping"); err == nil {
 		t.Error("ParseOpcode accepted a control opcode")
+	}
+}
+
+// What is wrong with a name goes into HTTP answers and logs, so it is ASCII and
+// has no control characters, whatever the name is.
+func TestWrongPrincipals(t *testing.T) {
+	for name, want := range map[string]string{
+		"":                                  "is empty",
+		"a b":                               `" " at byte 1`,
+		"a\r\nSet: b":                       `"\r" at byte 1`,
+		"dev-\u00e9":                        `"\u00e9" at byte 4`,
+		"\xff\xfe":                          `"\xff" at byte 0`,
+		strings.Repeat("x", MaxPrincipal+1): "129 bytes",
+	} {
+		got := CheckPrincipal(name)
+		if !strings.Contains(got, want) {
+			t.Errorf("%q: %q; want ...%s...", name, got, want)
+		}
+		for _, c := range []byte(got) {
+			if c < ' ' || c > '~' {
+				t.Errorf("%q: %q is not printable ASCII", name, got)
+			}
+		}
+	}
+	if fault := CheckPrincipal(strings.Repeat("x", MaxPrincipal)); fault != "" {
+		t.Errorf("%s", fault)
 	}
 }
