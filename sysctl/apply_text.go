@@ -10,12 +10,13 @@ import (
 func (r ApplyReport) WriteText(w io.Writer) error {
 	b := &strings.Builder{}
 	if len(r.Changes) == 0 {
-		fmt.Fprintf(b, "Nothing to write: every kernel setting suffices for %s connections.\n", Count(r.need.Conns))
+		wrap(b, "", "", fmt.Sprintf("Nothing to write: every kernel setting suffices for %s connections.", Count(r.need.Conns)))
 	}
 	writeChanges(b, r.Changes)
 	if r.RestoreFile != "" {
-		fmt.Fprintf(b, "\nThe values before are in %s: limpet sysctl restore sets them back.\n", r.RestoreFile)
-		wrap(b, "", "", "A reboot forgets these settings: limpet sysctl render --format sysctl keeps them.")
+		b.WriteByte('\n')
+		wrap(b, "", "", "limpet sysctl restore sets back the values before, which are in "+r.RestoreFile+".")
+		wrap(b, "", "", "limpet sysctl render --format sysctl keeps these settings over a reboot.")
 	}
 	if len(r.Remaining) > 0 {
 		fmt.Fprintf(b, "\nStill short of %s connections:\n", Count(r.need.Conns))
@@ -41,7 +42,12 @@ func writeChanges(b *strings.Builder, changes []Change) {
 		if before == "" {
 			before = "?"
 		}
-		fmt.Fprintf(b, "%-11s %-30s %s -> %s\n", c.Outcome, c.Name, before, c.After)
+		line := fmt.Sprintf("%-11s %-30s %s ", c.Outcome, c.Name, before)
+		after := "-> " + c.After
+		if len(line)+len(after) > textWidth {
+			line = strings.TrimRight(line, " ") + "\n" + strings.Repeat(" ", 12)
+		}
+		b.WriteString(line + after + "\n")
 		if c.Why != "" {
 			wrap(b, strings.Repeat(" ", 12), "", c.Why)
 		}

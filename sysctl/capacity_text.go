@@ -33,11 +33,11 @@ func (c CapacityReport) WriteText(w io.Writer) error {
 		if i == limitsShown || l.Conns == MaxConns {
 			break
 		}
-		binds := ""
+		mark := "  "
 		if i == 0 {
-			binds = "  <- binds first"
+			mark = "->"
 		}
-		fmt.Fprintf(b, "  %12s  %-30s %s%s\n", Count(l.Conns), l.Name, l.Current, binds)
+		fmt.Fprintf(b, "%s%12s  %-30s %s\n", mark, Count(l.Conns), l.Name, l.Current)
 	}
 	fmt.Fprintln(b)
 	first := c.Limits[0]

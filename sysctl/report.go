@@ -7,8 +7,8 @@ import (
 )
 
 // textWidth is the width of everything printed for people: it fits a terminal of
-// 100 columns.
-const textWidth = 98
+// 80 columns.
+const textWidth = 80
 
 // whyIndent is where the reasons below a row begin.
 const whyIndent = "         "

@@ -24,18 +24,26 @@ func who(root Root, h Host, row Row) string {
 	var err error
 	if row.Verdict != Unknown && row.Verdict != Node && p.File != "" {
 		if err = root.Files.Writable(p.File); err == nil {
-			return "limpet sysctl apply; limpet sysctl render --format sysctl keeps it over a reboot"
+			return applies(row) + "; limpet sysctl render --format sysctl keeps it over a reboot"
 		}
 	}
 	if h.Container == "" && h.InitialNetns {
-		return "root: limpet sysctl apply; limpet sysctl render --format sysctl keeps it over a reboot"
+		return "root: " + applies(row) + "; limpet sysctl render --format sysctl keeps it over a reboot"
 	}
 	elsewhere := whoElsewhere(h, row)
 	if errors.Is(err, fs.ErrPermission) && (h.InitialNetns || row.Scope == ScopeNetns || !isNet(p)) {
 		// Root in a privileged container may; in another /proc/sys is read-only.
-		return "root: limpet sysctl apply; where that is read-only, " + elsewhere
+		return "root: " + applies(row) + "; where that is read-only, " + elsewhere
 	}
 	return elsewhere
+}
+
+// applies is the command that writes the setting: apply alone only raises.
+func applies(row Row) string {
+	if row.Target != "" && !row.rule.Raises(row.value, row.target) {
+		return "limpet sysctl apply --force"
+	}
+	return "limpet sysctl apply"
 }
 
 // whoElsewhere says who can change a kernel setting that is not this host's own.
@@ -43,9 +51,9 @@ func whoElsewhere(h Host, row Row) string {
 	p := row.parameter
 	if row.Scope == ScopeHost {
 		if h.Container == "" {
-			return "root of the host, outside of this network namespace: limpet sysctl apply there"
+			return "root of the host, outside of this network namespace: " + applies(row) + " there"
 		}
-		return "the node: limpet sysctl apply there, or a file in its /etc/sysctl.d"
+		return "the node: " + applies(row) + " there, or a file in its /etc/sysctl.d"
 	}
 	if h.InitialNetns {
 		return "the node: this container shares its network namespace"

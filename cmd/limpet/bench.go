@@ -62,7 +62,7 @@ func newScenarioCommand(s bench.Scenario) *cobra.Command {
 		Use:   s.Name,
 		Short: s.Question,
 		Long:  s.Question + "\n\n" + s.Method,
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			self, err := os.Executable()
 			if err != nil {
@@ -141,7 +141,7 @@ func newBenchClientCommand() *cobra.Command {
 		Use:    load.WorkerArg,
 		Short:  "A client process of bench",
 		Hidden: true,
-		Args:   cobra.NoArgs,
+		Args:   noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return load.RunWorker(context.WithoutCancel(cmd.Context()), os.Stdin, os.Stdout)
 		},

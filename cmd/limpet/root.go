@@ -40,6 +40,15 @@ func suggestFlag(cmd *cobra.Command, err error) string {
 	return ""
 }
 
+// noArguments refuses what is no flag. cobra.NoArgs would call it an unknown
+// command, also the value of a switch: --deflate false.
+func noArguments(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return badUsage(fmt.Errorf("%s takes no arguments, but was given %q", c.CommandPath(), args[0]))
+	}
+	return nil
+}
+
 // execute runs a command line to its end, writes an error to stderr, and
 // returns the exit code. An error before the command itself runs is a wrong
 // command line, whatever it was that cobra found wrong with it.

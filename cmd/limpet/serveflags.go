@@ -29,7 +29,7 @@ numbers of B, KiB, MiB or GiB; durations are written as 500ms, 10s or 5m.
 
 SIGTERM or SIGINT drains: clients are sent away over the drain window, and
 what was accepted from them reaches Kafka. A second signal ends at once.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := config.Load(cmd.Flags(), os.Environ())
 			if err != nil {

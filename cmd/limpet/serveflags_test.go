@@ -21,7 +21,7 @@ func TestServeCommand(t *testing.T) {
 		"starts":        {[]string{"--loops", "3"}, true, 0, "", ""},
 		"fault":         {[]string{"--loops", "many"}, false, exitBadUsage, "", `loops = "many" (flag --loops): want a whole number from 0 to 256`},
 		"unknown flag":  {[]string{"--lops", "3"}, false, exitBadUsage, "", "unknown flag: --lops; did you mean --loops?"},
-		"argument":      {[]string{"now"}, false, exitBadUsage, "", `unknown command "now" for "limpet serve"`},
+		"argument":      {[]string{"now"}, false, exitBadUsage, "", `limpet serve takes no arguments, but was given "now"`},
 		"print":         {[]string{"--loops", "3", "--print-config"}, false, 0, "loops: 3", ""},
 		"print a fault": {[]string{"--loops", "x", "--print-config"}, false, exitBadUsage, "", "1 fault in the configuration:"},
 		"help":          {[]string{"--help"}, false, 0, "Time limits:\n      --heartbeat duration ", ""},

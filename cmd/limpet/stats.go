@@ -22,7 +22,7 @@ func newStatsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stats",
 		Short: "Print what a running gateway does and holds",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 	}
 	gateway := apiFlags(cmd)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON document")
@@ -47,7 +47,7 @@ func newTopCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "top",
 		Short: "Watch a running gateway in the terminal",
-		Args:  cobra.NoArgs,
+		Args:  noArguments,
 	}
 	gateway := apiFlags(cmd)
 	cmd.Flags().DurationVar(&interval, "interval", time.Second, "`TIME` between two looks")

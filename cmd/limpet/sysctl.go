@@ -313,10 +313,3 @@ func (f *sysctlFlags) print(c *cobra.Command, report interface{ WriteText(io.Wri
 	e.SetEscapeHTML(false)
 	return errors.Join(e.Encode(report), verdict)
 }
-
-func noArguments(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return badUsage(fmt.Errorf("%s takes no arguments, but was given %q", c.CommandPath(), args[0]))
-	}
-	return nil
-}

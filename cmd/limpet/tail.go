@@ -21,12 +21,7 @@ func newTailCommand() *cobra.Command {
 		Short: "Print what sessions send, as it arrives in Kafka",
 		Long: `Print what sessions send, as it arrives in Kafka: time, principal, opcode and
 payload. Binary payloads are shown in hexadecimal. It ends with Ctrl-C.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.NoArgs(cmd, args); err != nil {
-				return badUsage(err)
-			}
-			return nil
-		},
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if options.Limit < 0 {
 				return badUsage(fmt.Errorf("--limit: %d: want 0 or more", options.Limit))
