@@ -135,7 +135,7 @@ func TestFirstPingsAreSpread(t *testing.T) {
 	for range n {
 		join(t, l)
 	}
-	heartbeat := ticks(l.engine.cfg.Heartbeat)
+	heartbeat := ticks(l.engine.tuned().Heartbeat)
 	most := uint64(0)
 	for range heartbeat {
 		before := l.count.pings.Load()

@@ -110,7 +110,7 @@ func (l *loop) closeWith(c *conn, reason session.CloseReason, text string) {
 	l.enter(c, closing)
 	c.reason = reason
 	l.count.controlsOut.Add(1)
-	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.cfg.CloseTimeout))
+	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.tuned().CloseTimeout))
 	if l.current == c {
 		l.replies = wsproto.AppendClose(l.replies, reason.Code(), text)
 		return

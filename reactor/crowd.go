@@ -139,7 +139,7 @@ func (l *loop) refuseUnfinished(c *conn) {
 	switch c.state {
 	case handshaking, undecided:
 		l.count.refusedLoad.Add(1)
-		l.refuse(c, l.engine.refusal)
+		l.refuse(c, l.engine.tuned().refusal)
 	case open:
 		l.endUnfinished(c)
 		if n := l.outbox.drop(c); n > 0 {

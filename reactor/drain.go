@@ -65,7 +65,7 @@ func (e *Engine) Drain(ctx context.Context, window time.Duration) error {
 	}
 	poll := time.NewTicker(tick / 4)
 	defer poll.Stop()
-	deadline := time.NewTimer(window + e.cfg.CloseTimeout + 5*tick)
+	deadline := time.NewTimer(window + e.tuned().CloseTimeout + 5*tick)
 	defer deadline.Stop()
 	for {
 		left := e.Sessions()

@@ -43,7 +43,6 @@ type Engine struct {
 	stopped  chan struct{} // closed when gnet has returned
 	again    chan *loop    // loops that want another turn; one place for each
 	started  chan struct{} // closed at the first tick, when every loop listens
-	refusal  []byte        // the 503 answer, encoded once
 	runErr   error         // what gnet returned; written before stopped closes
 
 	// Owned by gnet's ticker goroutine.
@@ -54,6 +53,7 @@ type Engine struct {
 	gnet gnet.Engine
 
 	// Atomic.
+	tuning    atomic.Pointer[tuned]   // never nil; replaced by Tune
 	loops     atomic.Pointer[[]*loop] // copied to add; at most plan.loops
 	conns     atomic.Int64            // connections that hold a place below the limit
 	undecided atomic.Int64            // connections that wait for Decide
@@ -63,7 +63,6 @@ type Engine struct {
 
 	// What SetPressure allows.
 	pressure      atomic.Pointer[Pressure]
-	outboundLimit atomic.Int64 // unsent bytes of one session
 	outboundTotal atomic.Int64 // of all
 	inboundTotal  atomic.Int64 // unfinished bytes of all
 	mailboxBytes  atomic.Int64 // of one loop
@@ -116,17 +115,14 @@ func New(cfg Config, handler Handler) (*Engine, error) {
 		again:    make(chan *loop, maxLoops),
 		started:  make(chan struct{}),
 		shared:   make(chan sharedClose),
-		refusal:  noRoom(&cfg),
+	}
+	if err := e.Tune(cfg.tuning()); err != nil {
+		held.release()
+		return nil, err
 	}
 	e.loops.Store(new([]*loop))
 	e.SetPressure(Pressure{})
 	return e, nil
-}
-
-func noRoom(cfg *Config) []byte {
-	refusal := wsproto.NewRefusal(503, "no room for another connection; come back later")
-	refusal.RetryAfter = cfg.RetryAfter
-	return refusal.AppendResponse(nil)
 }
 
 // Start opens the listeners and runs the loops until Close. Handler methods
@@ -217,7 +213,7 @@ func (e *Engine) Addr() net.Addr { return e.addr }
 
 // Limits describes what the engine was able to arrange at start.
 type Limits struct {
-	MaxConns      int  // connections at once
+	MaxConns      int  // connections at once; Tune may change it
 	Loops         int  // event loops
 	PerLoopTables bool // each loop has a descriptor table of its own
 	PerTable      int  // connections that fit one table
@@ -227,9 +223,10 @@ type Limits struct {
 	ForOthers int
 }
 
-// Limits returns what the engine was able to arrange at start.
+// Limits returns what the engine was able to arrange at start, and the limit now
+// in force.
 func (e *Engine) Limits() Limits {
-	return Limits{e.plan.maxConns, e.plan.loops, e.plan.perLoop, e.plan.maxTable, e.plan.forOthers()}
+	return Limits{e.tuned().maxConns, e.plan.loops, e.plan.perLoop, e.plan.maxTable, e.plan.forOthers()}
 }
 
 // Done is closed when the engine has stopped, by Close or by itself.

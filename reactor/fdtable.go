@@ -115,6 +115,14 @@ func (p *descriptorPlan) forOthers() int { return p.forClients() - dialDescripto
 // share is how many connections a loop with a table of its own is planned to have.
 func (p *descriptorPlan) share() int { return int(float64(p.maxTable) * spread) }
 
+// capacity is how many connections the tables and loops of the plan can take.
+func (p *descriptorPlan) capacity() int {
+	if p.perLoop {
+		return p.share() * p.loops
+	}
+	return p.maxTable
+}
+
 // loopsFor is how many loops take that many connections.
 func (p *descriptorPlan) loopsFor(conns int) int {
 	share := max(p.share(), 1)

@@ -20,7 +20,7 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	l.count.conns.Add(1)
 	l.enter(c, handshaking)
 	c.seen = l.wheel.now
-	answer := e.refusal
+	answer := e.tuned().refusal
 	last := socket.Fd() >= e.plan.forClients() // others have filled the table
 	switch refusal := l.firstGate(c, peer(socket).Addr()); {
 	case e.draining.Load():
@@ -33,7 +33,7 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	case last || !l.admit(c):
 		l.count.refusedLimit.Add(1)
 	default:
-		l.wheel.schedule(c, l.wheel.now+ticks(e.cfg.HandshakeTimeout))
+		l.wheel.schedule(c, l.wheel.now+ticks(e.tuned().HandshakeTimeout))
 		return gnet.None
 	}
 	if last || int(l.lingerers.Load()) >= e.plan.lingerMax {
@@ -52,7 +52,7 @@ func (l *loop) admit(c *conn) bool {
 	if e.plan.perLoop && l.held >= e.plan.maxTable {
 		return false
 	}
-	if int(e.conns.Add(1)) > e.plan.maxConns {
+	if int(e.conns.Add(1)) > e.tuned().maxConns {
 		e.conns.Add(-1)
 		return false
 	}
@@ -85,7 +85,7 @@ func (l *loop) linger(c *conn, reason session.CloseReason) {
 	if socket.OutboundBuffered() == 0 {
 		_ = unix.Shutdown(socket.Fd(), unix.SHUT_WR)
 	}
-	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.cfg.LingerTimeout))
+	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.tuned().LingerTimeout))
 }
 
 // handshake gathers the upgrade request and answers it.
@@ -186,7 +186,7 @@ func (l *loop) upgrade(c *conn, socket gnet.Conn, head []byte, verdict any) (lat
 	l.count.sessions.Add(1)
 	// The first ping comes somewhere in the second half of the interval, so
 	// that a wave of reconnects does not become a wave of pings.
-	heartbeat := ticks(e.cfg.Heartbeat)
+	heartbeat := ticks(e.tuned().Heartbeat)
 	c.seen = l.wheel.now - uint32(l.rng.IntN(int(heartbeat/2)+1))
 	l.wheel.schedule(c, c.seen+heartbeat)
 	if !o.Expires.IsZero() {

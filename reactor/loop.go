@@ -218,7 +218,7 @@ func (l *loop) keepUnfinished(c *conn, after *wsproto.Partial) {
 	}
 	if u == nil {
 		u = l.unfinished.begin(c, l.wheel.now)
-		l.wheel.sooner(c, l.wheel.now+ticks(l.engine.cfg.MessageTimeout))
+		l.wheel.sooner(c, l.wheel.now+ticks(l.engine.tuned().MessageTimeout))
 	} else if l.whole {
 		u.since = l.wheel.now // an older message ended and another began
 	}
@@ -258,7 +258,7 @@ func (in *inbound) Control(op ws.OpCode, payload []byte) error {
 	if sec := uint16(l.wheel.now / uint32(time.Second/tick)); sec != c.controlsSec {
 		c.controlsSec, c.controls = sec, 0
 	}
-	if c.controls++; int(c.controls) > l.engine.cfg.ControlRate {
+	if c.controls++; int(c.controls) > l.engine.tuned().ControlRate {
 		return &closeError{session.PolicyViolation, "too many control frames"}
 	}
 	if op == ws.OpPing {
@@ -271,7 +271,7 @@ func (in *inbound) Control(op ws.OpCode, payload []byte) error {
 
 // look is what the wheel calls for a connection that is due.
 func (l *loop) look(c *conn) {
-	now, cfg := l.wheel.now, &l.engine.cfg
+	now, cfg := l.wheel.now, l.engine.tuned()
 	switch c.state {
 	case handshaking:
 		l.cut(c, session.HandshakeTimeout)

@@ -34,7 +34,6 @@ func (e *Engine) SetPressure(p Pressure) {
 	if p.Newcomers > 0 {
 		newcomers = int64(p.Newcomers)
 	}
-	e.outboundLimit.Store(int64(e.cfg.OutboundLimit) >> p.Halvings)
 	e.outboundTotal.Store(total(e.cfg.OutboundBytes) >> p.Halvings)
 	e.inboundTotal.Store(inbound)
 	e.mailboxBytes.Store(int64(e.cfg.MailboxBytes) >> p.Halvings)

@@ -82,7 +82,7 @@ func (l *loop) shedRank(c *conn) (rank uint64, ok bool) {
 // activeFor is the silence in ticks up to which a session counts as active. A
 // session that only answers pings is heard once in each heartbeat.
 func (l *loop) activeFor() uint32 {
-	return ticks(min(shedActive, l.engine.cfg.Heartbeat/2))
+	return ticks(min(shedActive, l.engine.tuned().Heartbeat/2))
 }
 
 // choose looks through the slab for those to be shed next.
@@ -129,6 +129,6 @@ func (h *leastFirst) Pop() any {
 // random time between RetryAfter and four times that, so that they do not come
 // together. Newcomers are refused meanwhile, so the first may be too soon.
 func (l *loop) retryHint() string {
-	least := l.engine.cfg.RetryAfter.Milliseconds()
+	least := l.engine.tuned().RetryAfter.Milliseconds()
 	return "retry=" + strconv.FormatInt(least+l.rng.Int64N(3*least+1), 10)
 }

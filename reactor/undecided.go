@@ -25,7 +25,7 @@ func (l *loop) waitForDecision(c *conn, buf []byte, end int) {
 	l.keepRequest(c, buf)
 	l.enter(c, undecided)
 	l.engine.undecided.Add(1)
-	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.cfg.DecisionTimeout))
+	l.wheel.schedule(c, l.wheel.now+ticks(l.engine.tuned().DecisionTimeout))
 }
 
 // early keeps what a client sends before it has an answer. RFC 6455 section
@@ -66,14 +66,14 @@ func (l *loop) decided(c *conn, verdict any) {
 func (l *loop) undecidedTooLong(c *conn) {
 	l.count.undecided.Add(1)
 	refusal := wsproto.NewRefusal(503, "authentication takes too long; come back later")
-	refusal.RetryAfter = l.engine.cfg.RetryAfter
+	refusal.RetryAfter = l.engine.tuned().RetryAfter
 	l.refuseRequest(c, refusal)
 }
 
 func (l *loop) tooManyUndecided() *wsproto.Refusal {
 	l.count.undecided.Add(1)
 	refusal := wsproto.NewRefusal(503, "too many handshakes are waiting; come back later")
-	refusal.RetryAfter = l.engine.cfg.RetryAfter
+	refusal.RetryAfter = l.engine.tuned().RetryAfter
 	return refusal
 }
 

@@ -28,7 +28,8 @@ func (l *loop) write(c *conn, b []byte) bool {
 // has read all that it was sent, so it may have a message of any size.
 func (l *loop) room(c *conn, n int) bool {
 	unsent := l.slab.socket(c).OutboundBuffered()
-	return unsent == 0 || int64(unsent+n) <= l.engine.outboundLimit.Load()
+	limit := l.engine.tuned().OutboundLimit >> l.engine.pressure.Load().Halvings
+	return unsent == 0 || unsent+n <= limit
 }
 
 // reply queues a message for the connection whose event is being handled.
