@@ -60,7 +60,7 @@ type Table struct {
 	limits atomic.Pointer[Limits]
 	free   atomic.Int64 // when the node's bucket will be full again
 
-	shards [1 << shardBits]*shard
+	shards atomic.Pointer[[1 << shardBits]*shard] // nil until a source has a limit
 
 	refused struct{ node, conns, rate atomic.Uint64 }
 	missed  atomic.Uint64
@@ -80,17 +80,16 @@ type Stats struct {
 	Sources            int    // that have connections, now
 }
 
-// NewTable returns a table. It panics on Limits that Validate refuses.
+// NewTable returns a table. It panics on Limits that Validate refuses. Its places
+// are allocated with the first limit of a source, and stay.
 func NewTable(l Limits) *Table {
 	t := &Table{start: time.Now(), seed: maphash.MakeSeed()}
-	for i := range t.shards {
-		t.shards[i] = new(shard)
-	}
 	t.SetLimits(l)
 	return t
 }
 
-// SetLimits replaces the limits. Connections that are there stay.
+// SetLimits replaces the limits. Connections that are there stay; those that
+// came while no source had a limit are not counted.
 func (t *Table) SetLimits(l Limits) {
 	if err := l.Validate(); err != nil {
 		panic("admission: " + err.Error())
@@ -98,8 +97,18 @@ func (t *Table) SetLimits(l Limits) {
 	if l.SourceBurst == 0 {
 		l.SourceBurst = l.SourceRate
 	}
-	t.limits.Store(&l)
+	if l.ofSource() && t.shards.Load() == nil {
+		shards := new([1 << shardBits]*shard)
+		for i := range shards {
+			shards[i] = new(shard)
+		}
+		t.shards.CompareAndSwap(nil, shards)
+	}
+	t.limits.Store(&l) // after the places, which Admit looks for where there is a limit
 }
+
+// ofSource reports whether sources are looked at.
+func (l *Limits) ofSource() bool { return l.SourceConns > 0 || l.SourceRate > 0 }
 
 // Source names the source that addr belongs to: never 0, and the same as long
 // as the table is there. Two sources of one name would share their limits,
@@ -123,7 +132,7 @@ func (t *Table) Admit(source uint64) (counted bool, status int, retryAfter time.
 
 func (t *Table) admit(source uint64, now int64) (counted bool, status int, retryAfter time.Duration) {
 	l := t.limits.Load()
-	if l.SourceConns > 0 || l.SourceRate > 0 {
+	if l.ofSource() {
 		if counted, retryAfter = t.admitSource(l, source, now); retryAfter > 0 {
 			return false, http.StatusTooManyRequests, retryAfter
 		}
@@ -222,7 +231,7 @@ func (t *Table) Leave(source uint64) {
 }
 
 func (t *Table) set(key uint64) (*shard, *[ways]place) {
-	s := t.shards[key>>(64-shardBits)]
+	s := t.shards.Load()[key>>(64-shardBits)]
 	return s, &s.sets[key>>(64-shardBits-7)%sets]
 }
 
@@ -232,7 +241,11 @@ func (t *Table) Stats() Stats {
 		RefusedRate: t.refused.node.Load(), RefusedSourceConns: t.refused.conns.Load(), RefusedSourceRate: t.refused.rate.Load(),
 		Uncounted: t.missed.Load(),
 	}
-	for _, s := range t.shards {
+	shards := t.shards.Load()
+	if shards == nil {
+		return stats
+	}
+	for _, s := range shards {
 		s.mu.Lock()
 		for i := range s.sets {
 			for _, p := range s.sets[i] {
