@@ -40,15 +40,23 @@ func (l RateLimits) Validate() error {
 // never freed. It uses the virtual scheduling form of the leaky bucket (GCRA,
 // ITU-T I.371): one time per limit, at which the bucket will be empty.
 type Limiter struct {
-	burst   int64 // nanoseconds
 	start   time.Time
 	top     [topSize]atomic.Pointer[midTable]
 	refused atomic.Uint64
-	prices  atomic.Pointer[[]price] // 0 is that of the node; copied to add
-	mu      sync.Mutex              // held to add to prices, for a few microseconds
+	node    atomic.Pointer[nodeRates] // replaced by SetLimits
+	prices  atomic.Pointer[[]price]   // 0 has nothing of its own; copied to add
+	mu      sync.Mutex                // held to add to prices, for a few microseconds
 }
 
-// price is what a message takes of its rates; 0 where there is no limit.
+// nodeRates are those of sessions that have none of their own. They are not
+// changed.
+type nodeRates struct {
+	price
+	burst int64 // nanoseconds
+}
+
+// price is what a message takes of its rates; 0 where there is no limit, and in
+// that of a session where the node's counts.
 type price struct {
 	perMessage int64 // nanoseconds
 	perByte    int64 // 1/1024 nanoseconds
@@ -91,26 +99,26 @@ type bucket struct {
 // gives them rates of their own. Where l limits nothing and nobody has rates of
 // its own it keeps nothing.
 func NewLimiter(l RateLimits) *Limiter {
-	if l.Burst == 0 {
-		l.Burst = defaultBurst
-	}
-	limiter := &Limiter{burst: int64(l.Burst), start: time.Now()}
-	limiter.prices.Store(&[]price{priceOf(l.Messages, l.Bytes)})
+	limiter := &Limiter{start: time.Now()}
+	limiter.prices.Store(&[]price{{}})
+	limiter.SetLimits(l)
 	return limiter
+}
+
+// SetLimits replaces the node's rates, also for sessions that are there; what
+// they have of their own stays. Any goroutine.
+func (l *Limiter) SetLimits(limits RateLimits) {
+	if limits.Burst == 0 {
+		limits.Burst = defaultBurst
+	}
+	l.node.Store(&nodeRates{priceOf(limits.Messages, limits.Bytes), int64(limits.Burst)})
 }
 
 // Assign holds a session to rates of its own; a rate of 0 is the node's. It may
 // be called on the loop that owns the session only. It returns false, and has
 // changed nothing, when the sessions have too many different rates.
 func (l *Limiter) Assign(id session.ID, messages, bytes int) bool {
-	own, node := priceOf(messages, bytes), (*l.prices.Load())[0]
-	if messages == 0 {
-		own.perMessage = node.perMessage
-	}
-	if bytes == 0 {
-		own.perByte = node.perByte
-	}
-	n, ok := l.priceNumber(own)
+	n, ok := l.priceNumber(priceOf(messages, bytes))
 	if ok {
 		l.bucket(id).price = n
 	}
@@ -143,17 +151,23 @@ func (l *Limiter) Allow(id session.ID, n int, now time.Time) bool {
 	if l == nil {
 		return true
 	}
-	prices := *l.prices.Load()
-	if len(prices) == 1 && prices[0] == (price{}) {
+	prices, node := *l.prices.Load(), l.node.Load()
+	if len(prices) == 1 && node.price == (price{}) {
 		return true
 	}
 	b := l.bucket(id)
 	c := prices[b.price]
+	if c.perMessage == 0 {
+		c.perMessage = node.perMessage
+	}
+	if c.perByte == 0 {
+		c.perByte = node.perByte
+	}
 	at := int64(now.Sub(l.start))
 	messages, bytes := max(b.messages, at), max(b.bytes, at)
 	messages += c.perMessage
 	bytes += int64(n) * c.perByte / 1024
-	if messages-at > max(l.burst, c.perMessage) || bytes-at > l.burst && b.bytes > at {
+	if messages-at > max(node.burst, c.perMessage) || bytes-at > node.burst && b.bytes > at {
 		l.refused.Add(1)
 		return false
 	}

@@ -77,3 +77,29 @@ func TestRatesAreBounded(t *testing.T) {
 		t.Errorf("a bucket takes %d bytes, want 24", size)
 	}
 }
+
+// New rates of the node hold for sessions that are there, and leave those that
+// have rates of their own what they have.
+func TestSetLimits(t *testing.T) {
+	l := NewLimiter(RateLimits{})
+	plain, own := session.ID{Slot: 1, Generation: 1}, session.ID{Slot: 2, Generation: 1}
+	if !l.Allow(plain, 10, l.start) || !l.Assign(own, 50, 0) {
+		t.Fatal("not let in without limits")
+	}
+	now := l.start.Add(time.Minute)
+	allowed := func(id session.ID, bytes int) (n int) {
+		for n < 1000 && l.Allow(id, bytes, now) {
+			n++
+		}
+		return n
+	}
+	l.SetLimits(RateLimits{Messages: 5, Bytes: 200, Burst: time.Second})
+	if a, b := allowed(plain, 1), allowed(own, 10); a != 5 || b != 20 {
+		t.Errorf("%d messages and %d of 10 bytes, want 5 of the node and 20, its bytes", a, b)
+	}
+	now = now.Add(time.Minute)
+	l.SetLimits(RateLimits{Burst: time.Second})
+	if a, b := allowed(plain, 1), allowed(own, 10); a != 1000 || b != 50 {
+		t.Errorf("%d messages and %d, want no limit and 50 of its own", a, b)
+	}
+}

@@ -49,6 +49,7 @@ func authConfig(c *config.Serve, log *slog.Logger, decided func(session.ID, *aut
 func jwtConfig(c *config.Serve) auth.JWTConfig {
 	return auth.JWTConfig{
 		Secret:    c.JWTSecret,
+		Old:       c.JWTSecretOld,
 		KeyFiles:  c.JWTKeys,
 		JWKS:      c.JWTJWKS,
 		Refresh:   c.JWTRefresh,

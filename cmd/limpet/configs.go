@@ -7,6 +7,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/bridge/embedded"
+	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/memory"
@@ -168,14 +169,34 @@ func rateLimits(c *config.Serve) bridge.RateLimits {
 	return bridge.RateLimits{Messages: c.RateMessages, Bytes: c.RateBytes, Burst: c.RateBurst}
 }
 
-// priorities panics on a word that config should not have let through.
-func priorities(c *config.Serve) (session.Priority, bridge.PriorityRules) {
-	fallback, err := session.ParsePriority(string(c.Priority))
-	if err == nil {
-		var rules bridge.PriorityRules
-		if rules, err = bridge.ParsePriorityRules(c.PriorityRules); err == nil {
-			return fallback, rules
-		}
+// messageRules fails for what only the bridge's own parser finds in the rules.
+func messageRules(c *config.Serve) (gateway.Rules, error) {
+	rules := gateway.Rules{DropOverRate: c.RatePolicy == config.RateDrop}
+	var err error
+	if rules.Priority, err = session.ParsePriority(string(c.Priority)); err != nil {
+		return rules, err
 	}
-	panic("limpet: " + err.Error())
+	rules.Content, err = bridge.ParsePriorityRules(c.PriorityRules)
+	return rules, err
+}
+
+// tuning is what can change of reactorConfig while the engine runs.
+func tuning(c *config.Serve) reactor.Tuning {
+	return reactor.Tuning{
+		MaxConns:         c.MaxConns,
+		Heartbeat:        c.Heartbeat,
+		HeartbeatGrace:   c.HeartbeatGrace,
+		HandshakeTimeout: c.HandshakeTimeout,
+		MessageTimeout:   c.MessageTimeout,
+		CloseTimeout:     c.CloseTimeout,
+		LingerTimeout:    c.LingerTimeout,
+		RetryAfter:       c.RetryAfter,
+		DecisionTimeout:  c.AuthTimeout,
+		OutboundLimit:    c.OutboundLimit,
+		ControlRate:      c.ControlRate,
+	}
+}
+
+func apiConfig(c *config.Serve) api.V1Config {
+	return api.V1Config{Token: c.APIToken, BroadcastRate: c.BroadcastRate}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"log/slog"
+	"reflect"
 	"testing"
 	"time"
 
@@ -59,8 +60,11 @@ func handedOut(t *testing.T, c *config.Serve) string {
 	router := routerConfig(c, 1, nil, func(bridge.Event) bridge.Verdict { return bridge.Accepted }, nil)
 	undelivered := router.OnUndelivered != nil
 	router.Local, router.Controller, router.OnUndelivered = nil, nil, nil
-	priority, rules := priorities(c)
-	return fmt.Sprintf("%+v\n%+v\n%+v\n", directoryConfig(c, nil), authConfig(c, nil, nil), admissionLimits(c)) + fmt.Sprintf("%+v %v %+v %+v %v\n", router, undelivered, rateLimits(c), rules, priority) +
+	rules, err := messageRules(c)
+	if err != nil {
+		t.Error(err)
+	}
+	return fmt.Sprintf("%+v\n%+v\n%+v\n", directoryConfig(c, nil), authConfig(c, nil, nil), admissionLimits(c)) + fmt.Sprintf("%+v %v %+v %+v\n", router, undelivered, rateLimits(c), rules) +
 		fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
 }
 
@@ -84,10 +88,10 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 		"inbox-partitions": "5", "consumer-group": "limpets", "group-timeout": "7s", "produce-timeout": "3s", "linger": "0s",
 		"compression": "zstd", "uplink-workers": "7", "uplink-queue": "99", "uplink-buffer": "99MiB", "max-message-size": "32KiB",
 		"broker-listen": "127.0.0.1:9092", "data-dir": "/var/lib/limpet", "broker-size": "99MiB", "broker-retention": "1h",
-		"priority": "low", "priority-rules": "json:p", "rate-messages": "9", "rate-bytes": "9KiB", "rate-burst": "9s",
+		"priority": "low", "priority-rules": "json:p", "rate-messages": "9", "rate-bytes": "9KiB", "rate-burst": "9s", "rate-policy": "drop",
 		"report-undelivered": "true", "dedup-window": "9s",
 		"redis": "redis://h:1", "redis-expect": "9", "redis-lease": "9s", "redis-timeout": "90ms", "redis-queue": "9999", "redis-reregister": "999",
-		"accept-rate": "9", "conns-per-ip": "9", "rate-per-ip": "9", "burst-per-ip": "9", "auth-timeout": "9s", "auth-waiting": "99", "jwt-secret": "ffffffffffffffffffffffffffffffff", "jwt-keys": "a.pem", "jwt-jwks": "http://a/",
+		"accept-rate": "9", "conns-per-ip": "9", "rate-per-ip": "9", "burst-per-ip": "9", "auth-timeout": "9s", "auth-waiting": "99", "jwt-secret": "ffffffffffffffffffffffffffffffff", "jwt-secret-old": "ffffffffffffffffffffffffffffffff", "jwt-keys": "a.pem", "jwt-jwks": "http://a/",
 		"jwt-refresh": "9s", "jwt-issuer": "i", "jwt-audience": "a", "jwt-leeway": "9s", "jwt-claim-principal": "p", "jwt-claim-groups": "g",
 		"jwt-claim-tenant": "t", "jwt-claim-priority": "x", "jwt-claim-messages": "m", "jwt-claim-bytes": "b", "webhook-url": "http://b/",
 		"webhook-timeout": "1s", "webhook-concurrency": "9", "webhook-remember": "9s", "webhook-fail-open": "true",
@@ -117,6 +121,20 @@ func TestLinger(t *testing.T) {
 		}
 		if diff := cmp.Diff(want, uplink.Linger); diff != "" {
 			t.Errorf("--linger %s (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+// What a reload hands to the engine is what a start with the same configuration
+// does: a live key that Tune does not get would silently wait for a restart.
+func TestTuningIsThatOfTheStart(t *testing.T) {
+	c := loadArgs(t, "--max-conns=9", "--control-rate=9", "--retry-after=9s", "--outbound-limit=9MiB", "--heartbeat=8s", "--heartbeat-grace=7s",
+		"--handshake-timeout=6s", "--message-timeout=5s", "--close-timeout=4s", "--linger-timeout=3s", "--auth-timeout=2s")
+	tuned, started := reflect.ValueOf(tuning(c)), reflect.ValueOf(reactorConfig(c, 1, nil))
+	for i := range tuned.NumField() {
+		name := tuned.Type().Field(i).Name
+		if got, want := tuned.Field(i).Interface(), started.FieldByName(name).Interface(); got != want || tuned.Field(i).IsZero() {
+			t.Errorf("%s: a reload gives %v, a start %v", name, got, want)
 		}
 	}
 }

@@ -25,6 +25,7 @@ func commands() []*cobra.Command {
 		newWhereCommand(),
 		newNodesCommand(),
 		newRegistryCommand(),
+		newReloadCommand(),
 		newStatsCommand(),
 		newTopCommand(),
 		newProfileCommand(),

@@ -23,6 +23,7 @@ func (n *node) observe() error {
 		Uplink:     n.uplink,
 		Router:     n.router,
 		Overload:   n.overload.guard,
+		OverRate:   n.gateway.OverRate,
 	}
 	if n.downlink != nil {
 		sources.Downlink = n.downlink.Downlink

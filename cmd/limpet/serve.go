@@ -41,12 +41,20 @@ func serve(ctx context.Context, loaded *config.Loaded) error {
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
 	defer signal.Stop(signals)
+	hangups := make(chan os.Signal, 1) // from here on one that comes early does not end the process
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 
 	n := &node{cfg: loaded.Serve, log: log.Logger, logs: log, started: time.Now(), incarnation: newIncarnation()}
+	n.reloading.turn = make(chan struct{}, 1)
+	n.reloading.inForce.Store(loaded)
 	if err := n.startUntil(ctx, signals); err != nil {
 		return err
 	}
 	n.announce(os.Stderr)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go n.reloadOnHangup(ctx, hangups)
 	select {
 	case s := <-signals:
 		return n.leave(s, signals)
@@ -94,6 +102,7 @@ type node struct {
 	started     time.Time
 	hostLimits  []string // settings of the host that fall short
 
+	reloading reloading
 	ready     api.Readiness
 	broker    *embedded.Broker // nil with a Kafka of the user's, or without Kafka
 	kafka     bridge.Kafka
@@ -104,7 +113,7 @@ type node struct {
 	watch     *gateway.Watch
 	auth      *auth.Service // nil where nobody has to authenticate
 	proxies   *proxyheader.Trusted
-	admission *admission.Table // nil without limits
+	admission *admission.Table
 	engine    *reactor.Engine
 	memory    memory.Limits
 	overload  *overloadTask
@@ -154,19 +163,20 @@ func (n *node) prepareEngine(context.Context) error {
 		return badUsage(err) // config checks the form, so this is rare
 	}
 	engineConfig.Preface = n.proxies
-	if limits := admissionLimits(&n.cfg); limits != (admission.Limits{}) {
-		n.admission = admission.NewTable(limits)
-		engineConfig.Gate = n.admission
-	}
+	n.admission = admission.NewTable(admissionLimits(&n.cfg))
+	engineConfig.Gate = n.admission
 	engine, err := reactor.New(engineConfig, n.watch)
 	if err != nil {
 		return err
 	}
 	n.engine = engine
 	n.gateway.SetEngine(engine)
-	n.gateway.SetLimits(bridge.NewLimiter(rateLimits(&n.cfg)))
-	priority, _ := priorities(&n.cfg)
-	n.gateway.SetPriority(priority)
+	n.gateway.SetLimits(rateLimits(&n.cfg))
+	rules, err := messageRules(&n.cfg)
+	if err != nil {
+		return badUsage(err) // config checks the form, so this is rare
+	}
+	n.gateway.SetRules(rules)
 	return nil
 }
 
@@ -203,8 +213,7 @@ func (n *node) startKafka(ctx context.Context) error {
 	if n.uplink, err = bridge.NewUplink(ctx, uplink); err != nil {
 		return err
 	}
-	_, rules := priorities(&n.cfg)
-	n.gateway.SetUplink(gateway.Kafka(n.uplink, rules))
+	n.gateway.SetUplink(gateway.Kafka(n.uplink))
 	if n.cfg.Events {
 		n.gateway.SetEvents(n.uplink.Event)
 	}

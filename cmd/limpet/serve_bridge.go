@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/limpet-gateway/limpet/bridge"
-	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/cluster"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 )
@@ -33,7 +32,8 @@ func (n *node) serveV1() {
 	node := gateway.NewNode(gateway.NodeConfig{
 		Gateway: n.gateway, Router: n.router, Uplink: n.uplink,
 		Node: n.cfg.Node, Incarnation: n.incarnation, Cluster: n.cluster(),
+		Reconfigure: n.reloadForAPI,
 	})
 	n.serveTable()
-	n.api.HandleV1(node, api.V1Config{Token: n.cfg.APIToken, BroadcastRate: n.cfg.BroadcastRate})
+	n.api.HandleV1(node, apiConfig(&n.cfg))
 }

@@ -11,7 +11,7 @@ import (
 // drain window, then everything that was accepted from them reaches Kafka. A
 // second signal ends the process at once.
 func (n *node) leave(first os.Signal, signals <-chan os.Signal) error {
-	n.log.Info("draining", "signal", first.String(), "sessions", n.engine.Sessions(), "window", n.cfg.DrainWindow)
+	n.log.Info("draining", "signal", first.String(), "sessions", n.engine.Sessions(), "window", n.live().DrainWindow)
 	n.ready.Drain()
 	drained := make(chan error, 1)
 	go func() { drained <- n.drain() }()
@@ -37,10 +37,11 @@ func (n *node) leave(first os.Signal, signals <-chan os.Signal) error {
 const sameSignal = 250 * time.Millisecond
 
 func (n *node) drain() error {
-	if err := n.engine.Drain(context.Background(), n.cfg.DrainWindow); err != nil {
+	within(stopTimeout, n.endReloads)
+	if err := n.engine.Drain(context.Background(), n.live().DrainWindow); err != nil {
 		n.log.Warn("not all sessions have gone in time", "err", err)
 	}
-	return n.stop(n.cfg.FlushTimeout)
+	return n.stop(n.live().FlushTimeout)
 }
 
 // stop takes down what start has built, in the opposite order. It returns the

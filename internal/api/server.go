@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/listen"
+
+	"golang.org/x/time/rate"
 )
 
 // Limits of the server. They are fixed: no request of this API is large, slow
@@ -62,6 +64,8 @@ type Server struct {
 	closing  chan struct{}                     // closed when streams should end
 	served   atomic.Bool                       // Serve was called
 	routes   []string                          // patterns given to Handle, before Serve
+
+	broadcasts *rate.Limiter // TuneV1 sets its limit
 }
 
 // Listen opens the API address with the handlers of this package; Handle adds
@@ -72,7 +76,7 @@ type Server struct {
 // It opens descriptors, so it must come after the event loops have taken
 // descriptor tables of their own.
 func Listen(config Config) (*Server, error) {
-	s := &Server{config: config, mux: http.NewServeMux(), closing: make(chan struct{})}
+	s := &Server{config: config, mux: http.NewServeMux(), closing: make(chan struct{}), broadcasts: rate.NewLimiter(1, 1)}
 	if s.config.Info.Started.IsZero() {
 		s.config.Info.Started = time.Now()
 	}

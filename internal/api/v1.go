@@ -29,6 +29,9 @@ type V1 interface {
 	Nodes(ctx context.Context) ([]Node, error)
 	// Stats returns counters that become JSON.
 	Stats() any
+	// Reload reads the configuration again. Its error is Faults, or wraps
+	// ErrConflict, and then nothing has changed.
+	Reload(ctx context.Context) (Reloaded, error)
 }
 
 // Push is a message for a target.
@@ -103,8 +106,7 @@ var openAPI []byte
 // v1 serves the requests under /v1.
 type v1 struct {
 	node       V1
-	broadcasts *rate.Limiter
-	rate       int
+	broadcasts *rate.Limiter // its limit is what BroadcastRate says
 }
 
 // route is one operation of /v1.
@@ -126,17 +128,25 @@ func (v *v1) routes() []route {
 		{"DELETE /v1/groups/{group}/members/{user...}", v.leave},
 		{"GET /v1/nodes", v.nodes},
 		{"GET /v1/stats", v.stats},
+		{"POST /v1/reload", v.reload},
 		{"GET /v1/openapi.json", v.describe},
 	}
 }
 
 // HandleV1 adds the operations of openapi.json.
 func (s *Server) HandleV1(node V1, c V1Config) {
-	s.token.Store(tokenHash(c.Token))
-	v := &v1{node: node, broadcasts: rate.NewLimiter(rate.Limit(c.BroadcastRate), max(c.BroadcastRate, 1)), rate: c.BroadcastRate}
+	v := &v1{node: node, broadcasts: s.broadcasts}
+	s.TuneV1(c)
 	for _, r := range v.routes() {
 		s.Handle(r.pattern, r.handler)
 	}
+}
+
+// TuneV1 replaces what HandleV1 was given, also while requests are served.
+func (s *Server) TuneV1(c V1Config) {
+	s.token.Store(tokenHash(c.Token))
+	s.broadcasts.SetBurst(max(c.BroadcastRate, 1))
+	s.broadcasts.SetLimit(rate.Limit(c.BroadcastRate))
 }
 
 func (v *v1) describe(w http.ResponseWriter, _ *http.Request) {

@@ -144,7 +144,7 @@ func (v *v1) broadcast(w http.ResponseWriter, r *http.Request) {
 	}
 	if !v.broadcasts.Allow() {
 		w.Header().Set("Retry-After", "1")
-		WriteProblem(w, http.StatusTooManyRequests, fmt.Sprintf("more than %d broadcasts per second (broadcast-rate)", v.rate))
+		WriteProblem(w, http.StatusTooManyRequests, fmt.Sprintf("more than %.0f broadcasts per second (broadcast-rate)", v.broadcasts.Limit()))
 		return
 	}
 	p.To = "all"
@@ -179,6 +179,10 @@ var ErrBadRequest = errors.New("bad request")
 func fail(w http.ResponseWriter, err error) {
 	if errors.Is(err, ErrBadRequest) {
 		WriteProblem(w, http.StatusBadRequest, err.Error())
+		return
+	}
+	if errors.Is(err, ErrConflict) {
+		WriteProblem(w, http.StatusConflict, err.Error())
 		return
 	}
 	w.Header().Set("Retry-After", "1")

@@ -18,6 +18,8 @@ type fakeNode struct {
 	pushes []Push
 	orders []Order
 	err    error
+
+	reloadErr error
 }
 
 func (n *fakeNode) result(to string) Pushed {
@@ -65,6 +67,10 @@ func (n *fakeNode) Group(_ context.Context, name string) (Group, error) {
 
 func (n *fakeNode) Nodes(context.Context) ([]Node, error) {
 	return []Node{{Node: "n1", Incarnation: "0000000000000001", Sessions: 1, Alive: true}}, n.err
+}
+
+func (n *fakeNode) Reload(context.Context) (Reloaded, error) {
+	return Reloaded{File: "limpet.yaml", Changed: []string{"rate-messages"}}, n.reloadErr
 }
 
 func (n *fakeNode) Stats() any { return map[string]int{"sessions": 1} }
@@ -146,6 +152,7 @@ func TestOpenAPI(t *testing.T) {
 		{"DELETE", "/v1/groups/g/members/dev/1", "/v1/groups/{group}/members/{user}", "", 200},
 		{"GET", "/v1/nodes", "/v1/nodes", "", 200},
 		{"GET", "/v1/stats", "/v1/stats", "", 200},
+		{"POST", "/v1/reload", "/v1/reload", "", 200},
 		{"GET", "/v1/openapi.json", "/v1/openapi.json", "", 200},
 		{"GET", "/v1/info", "/v1/info", "", 200},
 		{"GET", "/v1/snapshot", "/v1/snapshot", "", 200},

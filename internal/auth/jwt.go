@@ -17,6 +17,7 @@ import (
 // JWTConfig says which tokens are good and what their claims mean.
 type JWTConfig struct {
 	Secret   string        // of HS256, at least MinSecretBytes; "" accepts no HS256
+	Old      string        // another secret, while it is being exchanged; "" for none
 	KeyFiles []string      // PEM files with public keys or certificates
 	JWKS     string        // URL of a key set; "" for none
 	Refresh  time.Duration // between fetches of the key set; 0 is 5 minutes
@@ -41,11 +42,11 @@ var errUnknownKey = errors.New("the token names a key that is not known")
 // jwtMethod checks tokens. It is not changed after construction, apart from
 // its key set.
 type jwtMethod struct {
-	cfg    JWTConfig
-	secret []byte
-	files  publicKeys
-	jwks   *jwks // nil without a URL
-	parser *jwt.Parser
+	cfg     JWTConfig
+	secrets jwt.VerificationKeySet // of HS256
+	files   publicKeys
+	jwks    *jwks // nil without a URL
+	parser  *jwt.Parser
 }
 
 func newJWT(cfg JWTConfig, log *slog.Logger) (*jwtMethod, error) {
@@ -57,11 +58,16 @@ func newJWT(cfg JWTConfig, log *slog.Logger) (*jwtMethod, error) {
 	}
 	m := &jwtMethod{cfg: cfg}
 	var algorithms []string
-	if cfg.Secret != "" {
-		if len(cfg.Secret) < MinSecretBytes {
-			return nil, fmt.Errorf("the JWT secret is shorter than %d bytes (RFC 7518 section 3.2)", MinSecretBytes)
+	for _, secret := range []string{cfg.Secret, cfg.Old} {
+		if secret == "" {
+			continue
 		}
-		m.secret = []byte(cfg.Secret)
+		if len(secret) < MinSecretBytes {
+			return nil, fmt.Errorf("a JWT secret is shorter than %d bytes (RFC 7518 section 3.2)", MinSecretBytes)
+		}
+		m.secrets.Keys = append(m.secrets.Keys, []byte(secret))
+	}
+	if len(m.secrets.Keys) > 0 {
 		algorithms = append(algorithms, algHS256)
 	}
 	for _, name := range cfg.KeyFiles {
@@ -112,6 +118,14 @@ func (m *jwtMethod) readKeys(name string) error {
 	return m.files.parsePEM(data)
 }
 
+// inherit takes over the keys that old has fetched from the same URL: until the
+// next fetch they are as good as they were.
+func (m *jwtMethod) inherit(old *jwtMethod) {
+	if m.jwks != nil && old.jwks != nil && m.jwks.url == old.jwks.url {
+		m.jwks.set.Store(old.jwks.set.Load())
+	}
+}
+
 func (m *jwtMethod) run(ctx context.Context) {
 	if m.jwks != nil {
 		m.jwks.run(ctx)
@@ -140,7 +154,9 @@ func (m *jwtMethod) check(_ context.Context, r *Request) (*Identity, *Denial) {
 // settle implements slowMethod: it fetches the key set, if that is not too
 // recent, and checks again.
 func (m *jwtMethod) settle(ctx context.Context, r *Request) (*Identity, *Denial) {
-	m.jwks.refetch(ctx)
+	if m.jwks != nil { // a reload may have taken the URL away since the request was found unsettled
+		m.jwks.refetch(ctx)
+	}
 	id, denial := m.check(ctx, r)
 	if denial == unsettled {
 		return nil, &Denial{Status: 401, Reason: wordsFor(errUnknownKey)}
@@ -173,7 +189,7 @@ func (m *jwtMethod) verify(token string) (*Identity, error) {
 func (m *jwtMethod) keysFor(t *jwt.Token) (any, error) {
 	alg := t.Method.Alg()
 	if alg == algHS256 {
-		return m.secret, nil
+		return m.secrets, nil
 	}
 	keys := m.files.of(alg)
 	if m.jwks != nil {

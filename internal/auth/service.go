@@ -156,20 +156,40 @@ func (s *Service) install(st *stage, m method) {
 	}
 }
 
-// Reload replaces keys, secrets, claims and URLs. Checks that run finish with
-// the old ones. On an error nothing has changed. Methods, their order and the
-// sizes of queues and pools stay as they were.
+// Reload replaces keys, secrets, claims and URLs, and reads key files again.
+// Checks that run finish with the old ones. On an error nothing has changed.
+// Methods, their order and the sizes of queues and pools stay as they were. Not
+// at the same time as another Reload, or as Close.
 func (s *Service) Reload(jwt JWTConfig, webhook WebhookConfig) error {
+	install, err := s.Prepare(jwt, webhook)
+	if err == nil {
+		install()
+	}
+	return err
+}
+
+// Prepare does what may fail of a Reload, and returns the rest.
+func (s *Service) Prepare(jwt JWTConfig, webhook WebhookConfig) (install func(), _ error) {
 	cfg := s.cfg
 	cfg.JWT, cfg.Webhook = jwt, webhook
 	methods, err := build(&cfg)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	for i, m := range methods {
-		s.install(s.stages[i], m)
-	}
-	return nil
+	return func() {
+		for i, m := range methods {
+			old := s.stages[i].in.Load().method
+			switch m := m.(type) {
+			case *jwtMethod:
+				m.inherit(old.(*jwtMethod))
+			case *webhookMethod:
+				if m.cfg == old.(*webhookMethod).cfg {
+					continue // its breaker and the denials that it remembers hold
+				}
+			}
+			s.install(s.stages[i], m)
+		}
+	}, nil
 }
 
 // Close ends the workers and waits for them; what waits is not decided.

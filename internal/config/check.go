@@ -72,6 +72,9 @@ func (l *Loaded) authFaults(fault func(key, problem string, others ...string)) {
 	if jwt && l.JWTSecret == "" && len(l.JWTKeys) == 0 && l.JWTJWKS == "" {
 		fault("auth", "jwt needs one of jwt-secret, jwt-keys and jwt-jwks", "jwt-secret", "jwt-keys", "jwt-jwks")
 	}
+	if jwt && l.JWTSecretOld != "" && l.JWTSecret == "" {
+		fault("jwt-secret-old", "is for while jwt-secret is being exchanged, and there is none", "jwt-secret")
+	}
 	if webhook && l.WebhookURL == "" {
 		fault("auth", "webhook needs webhook-url", "webhook-url")
 	}
@@ -83,6 +86,7 @@ func (l *Loaded) authFaults(fault func(key, problem string, others ...string)) {
 		set, read bool
 	}{
 		{"jwt-secret", l.JWTSecret != "", jwt},
+		{"jwt-secret-old", l.JWTSecretOld != "", jwt},
 		{"jwt-keys", len(l.JWTKeys) > 0, jwt},
 		{"jwt-jwks", l.JWTJWKS != "", jwt},
 		{"webhook-url", l.WebhookURL != "", webhook},

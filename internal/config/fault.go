@@ -16,15 +16,19 @@ type Fault struct {
 // maxShown bounds how much of a wrong value is repeated.
 const maxShown = 80
 
+// Shown is the value, cut where it is long.
+func (f Fault) Shown() string {
+	if len(f.Value) > maxShown {
+		return f.Value[:maxShown] + "..."
+	}
+	return f.Value
+}
+
 func (f Fault) String() string {
 	if f.Key == "" {
 		return fmt.Sprintf("%s: %s", f.Origin, f.Problem)
 	}
-	value := f.Value
-	if len(value) > maxShown {
-		value = value[:maxShown] + "..."
-	}
-	return fmt.Sprintf("%s = %q (%s): %s", f.Key, value, f.Origin, f.Problem)
+	return fmt.Sprintf("%s = %q (%s): %s", f.Key, f.Shown(), f.Origin, f.Problem)
 }
 
 // Faults is the error of Load: everything that is wrong, at once.

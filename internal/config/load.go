@@ -24,23 +24,31 @@ type layer map[string]setting
 type Loaded struct {
 	Serve
 	origins map[string]Origin
+
+	// What a reload needs again.
+	file       string // name of the configuration file; "" for none
+	env, flags layer
 }
 
 // Load merges the flags (registered by AddFlags and parsed), the environment
 // (in the form of os.Environ), the file that --config or LIMPET_CONFIG names,
 // and the defaults. Its error is of type Faults.
 func Load(flags *pflag.FlagSet, environ []string) (*Loaded, error) {
-	var faults Faults
 	env, envFaults := fromEnviron(environ)
-	file := layer{}
-	if name := fileName(flags, environ); name != "" {
+	return fromSources(fileName(flags, environ), env, envFaults, fromFlags(flags))
+}
+
+func fromSources(name string, env layer, envFaults Faults, flags layer) (*Loaded, error) {
+	file, faults := layer{}, Faults(nil)
+	if name != "" {
 		file, faults = fromYAML(name)
 	}
 	faults = append(faults, envFaults...)
-	loaded, more := merge(defaults(), file, env, fromFlags(flags))
+	loaded, more := merge(defaults(), file, env, flags)
 	if faults = append(faults, more...); len(faults) != 0 {
 		return nil, faults
 	}
+	loaded.file, loaded.env, loaded.flags = name, env, flags
 	return loaded, nil
 }
 

@@ -65,7 +65,11 @@ func Markdown() string {
 			}
 		}
 		cell := func(text string) string { return strings.ReplaceAll(text, "|", `\|`) }
-		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", key.Name, cell(def), cell(key.bind(&Serve{}).allowed()), cell(key.Help))
+		live := ""
+		if key.Live {
+			live = " ↻"
+		}
+		fmt.Fprintf(&b, "| `%s`%s | %s | %s | %s |\n", key.Name, live, cell(def), cell(key.bind(&Serve{}).allowed()), cell(key.Help))
 	}
 	return b.String()
 }

@@ -121,10 +121,12 @@ type Serve struct {
 	AuthWaiting int
 	// JWTSecret, JWTKeys (PEM files) and JWTJWKS (a URL, fetched again after
 	// JWTRefresh) verify tokens.
-	JWTSecret  string
-	JWTKeys    []string
-	JWTJWKS    string
-	JWTRefresh time.Duration
+	JWTSecret string
+	// JWTSecretOld is another secret that is good, while it is exchanged.
+	JWTSecretOld string
+	JWTKeys      []string
+	JWTJWKS      string
+	JWTRefresh   time.Duration
 	// JWTIssuer and JWTAudience are what tokens must say. Empty: anything.
 	JWTIssuer   string
 	JWTAudience string
@@ -209,6 +211,8 @@ type Rules struct {
 	RateMessages int
 	RateBytes    int
 	RateBurst    time.Duration
+	// RatePolicy is what becomes of more.
+	RatePolicy RatePolicy
 
 	// Events writes what happens to sessions to the topic events, and
 	// ReportUndelivered pushes with an id that reached nobody.
@@ -223,6 +227,15 @@ type Rules struct {
 	// APIToken is what requests of the API have to show. Empty: nothing.
 	APIToken string
 }
+
+// RatePolicy says what becomes of a message beyond its session's rates.
+type RatePolicy string
+
+// The policies.
+const (
+	RateClose RatePolicy = "close" // ends the session
+	RateDrop  RatePolicy = "drop"  // drops the message, unless its priority is high
+)
 
 // Bus is what carries pushes from one node to another.
 type Bus string

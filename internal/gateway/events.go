@@ -19,14 +19,6 @@ type Events func(bridge.Event) bridge.Verdict
 // SetEvents says who is told of sessions. Before the engine starts.
 func (g *Gateway) SetEvents(e Events) { g.events = e }
 
-// SetLimits bounds what one session may send; one that sends more is closed
-// with 1008. Before the engine starts.
-func (g *Gateway) SetLimits(l *bridge.Limiter) { g.limits = l }
-
-// SetPriority says what becomes of a session's messages when there is no room
-// for them. Before the engine starts; high without it.
-func (g *Gateway) SetPriority(p session.Priority) { g.priority = p }
-
 // ReportUndelivered returns what a router calls for a push that reached nobody:
 // one with an id is written as an event, if there is room for that.
 func ReportUndelivered(events Events) func(*bridge.Push, bridge.Undelivered) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"github.com/limpet-gateway/limpet/bridge"
@@ -18,16 +19,20 @@ type Gateway struct {
 	engine *reactor.Engine
 	events Events // nil: nobody is told
 	limits *bridge.Limiter
+	log    *slog.Logger
+	door   door
 
-	priority session.Priority // of sessions
-	log      *slog.Logger
-	door     door
+	// Atomic.
+	rules    atomic.Pointer[Rules] // never nil; replaced by SetRules
+	overRate [session.Low + 1]atomic.Uint64
 }
 
 // New returns a gateway over table. SetEngine and SetUplink must follow before
 // the engine starts.
 func New(table *registry.Table, log *slog.Logger) *Gateway {
-	return &Gateway{table: table, log: log, limits: bridge.NewLimiter(bridge.RateLimits{})}
+	g := &Gateway{table: table, log: log, limits: bridge.NewLimiter(bridge.RateLimits{})}
+	g.rules.Store(&Rules{})
+	return g
 }
 
 // SetEngine gives the gateway the engine whose handler it is.
@@ -39,7 +44,7 @@ func (g *Gateway) SetUplink(u Uplink) { g.uplink = u }
 // Message implements reactor.Handler.
 func (g *Gateway) Message(s reactor.Session, op session.Opcode, payload []byte) {
 	if !g.limits.Allow(s.ID(), len(payload), time.Now()) {
-		s.Close(session.PolicyViolation)
+		g.beyondRate(s, payload)
 		return
 	}
 	g.uplink(g, s, op, payload)
@@ -61,17 +66,17 @@ func Echo(_ *Gateway, s reactor.Session, op session.Opcode, payload []byte) { s.
 // Discard drops each message.
 func Discard(*Gateway, reactor.Session, session.Opcode, []byte) {}
 
-// Kafka hands each message to up, with the priority that rules give it, or its
-// session's. A message of high priority that cannot be accepted ends its
+// Kafka hands each message to up, with the priority that the rules give it, or
+// its session's. A message of high priority that cannot be accepted ends its
 // session with 1013 rather than be lost in silence.
-func Kafka(up *bridge.Uplink, rules bridge.PriorityRules) Uplink {
+func Kafka(up *bridge.Uplink) Uplink {
 	return func(g *Gateway, s reactor.Session, op session.Opcode, payload []byte) {
 		var name [session.MaxPrincipal]byte
 		verdict := up.Accept(bridge.Message{
 			Session:   s.ID(),
 			Principal: g.table.AppendPrincipal(name[:0], registry.Ref(s.Ref())),
 			Opcode:    op,
-			Priority:  rules.Of(payload, s.Priority()),
+			Priority:  g.rules.Load().Content.Of(payload, s.Priority()),
 			Payload:   payload,
 		})
 		if verdict == bridge.Refused {

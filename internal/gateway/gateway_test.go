@@ -145,9 +145,7 @@ func TestNewerSessionDisplacesOlder(t *testing.T) {
 // that is refused before displaces nobody, and no event tells of it.
 func TestRefusedNewcomer(t *testing.T) {
 	var connected atomic.Int32
-	limits := bridge.NewLimiter(bridge.RateLimits{})
 	g, url := startWith(t, Echo, func(g *Gateway) {
-		g.SetLimits(limits)
 		g.SetEvents(func(e bridge.Event) bridge.Verdict {
 			if e.Kind == bridge.Connected {
 				connected.Add(1)
@@ -158,7 +156,7 @@ func TestRefusedNewcomer(t *testing.T) {
 	c := dial(t, url+"?id=dev1")
 	first := g.table.AppendSessions(nil, []byte("dev1"))[0]
 
-	for rate := 1; limits.Assign(first, rate, 0); rate++ { // until no more different rates are known
+	for rate := 1; g.limits.Assign(first, rate, 0); rate++ { // until no more different rates are known
 	}
 	newcomer := &reactor.Opening{ID: session.ID{Incarnation: 7, Slot: 77, Generation: 1}, Request: new(wsproto.Request)}
 	if r := g.enter(newcomer, &auth.Identity{Principal: "dev1", Limits: auth.Limits{Messages: 1 << 20}}); r == nil || r.Status != 503 {

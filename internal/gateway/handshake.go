@@ -30,16 +30,21 @@ type Authenticator interface {
 type door struct {
 	// Fixed before the engine starts.
 	authenticator Authenticator // nil: a peer is who it says it is
-	timeout       time.Duration // for a decision
 	node          string
 
-	origins atomic.Pointer[auth.Origins] // replaced by a reload
+	timeout atomic.Int64                 // for a decision, in nanoseconds; replaced by a reload
+	origins atomic.Pointer[auth.Origins] // the same
 }
 
 // SetAuth has a decide who peers are; timeout is that of the engine.
 func (g *Gateway) SetAuth(a Authenticator, timeout time.Duration, node string) {
-	g.door.authenticator, g.door.timeout, g.door.node = a, timeout, node
+	g.door.authenticator, g.door.node = a, node
+	g.SetAuthTimeout(timeout)
 }
+
+// SetAuthTimeout replaces the time for a decision, which is that of the engine.
+// Any goroutine, also while the engine runs.
+func (g *Gateway) SetAuthTimeout(d time.Duration) { g.door.timeout.Store(int64(d)) }
 
 // SetOrigins replaces the web origins whose pages may open sessions. It may be
 // called from any goroutine, also while the engine runs.
@@ -84,7 +89,7 @@ func (g *Gateway) ask(o *reactor.Opening) *wsproto.Refusal {
 	if !g.door.allows(r.Origin, source.Ambient()) {
 		return wrongOrigin()
 	}
-	request := &auth.Request{ID: o.ID, Token: token, Deadline: time.Now().Add(g.door.timeout)}
+	request := &auth.Request{ID: o.ID, Token: token, Deadline: time.Now().Add(time.Duration(g.door.timeout.Load()))}
 	if g.door.authenticator.NeedsFacts() {
 		request.Facts = g.door.facts(o)
 	}
@@ -125,7 +130,7 @@ func (g *Gateway) enter(o *reactor.Opening, id *auth.Identity) *wsproto.Refusal 
 		g.table.Remove(added.Ref)
 		return refusal(503, "no room for the session's event", eventsFullRetry)
 	}
-	o.Ref, o.Priority, o.Expires = uint32(added.Ref), g.priority, id.Expires
+	o.Ref, o.Priority, o.Expires = uint32(added.Ref), g.rules.Load().Priority, id.Expires
 	if id.Priority != nil {
 		o.Priority = *id.Priority
 	}

@@ -28,6 +28,8 @@ type NodeConfig struct {
 	Cluster     Cluster        // nil: this node is alone
 	Node        string
 	Incarnation uint64
+	// Reconfigure is Reload of api.V1.
+	Reconfigure func(context.Context) (api.Reloaded, error)
 }
 
 // Node answers the HTTP API: it implements api.V1. Its methods may be called
@@ -36,6 +38,9 @@ type Node struct{ NodeConfig }
 
 // NewNode returns what answers for c.
 func NewNode(c NodeConfig) *Node { return &Node{c} }
+
+// Reload implements api.V1.
+func (n *Node) Reload(ctx context.Context) (api.Reloaded, error) { return n.Reconfigure(ctx) }
 
 // Push implements api.V1.
 func (n *Node) Push(ctx context.Context, pushes []api.Push) ([]api.Pushed, error) {

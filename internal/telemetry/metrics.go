@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/internal/session"
 )
 
 // Limits of /metrics.
@@ -123,6 +124,11 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	if c.Admission != nil {
 		collectAdmission(to, c.Admission)
+	}
+	if c.OverRate != nil {
+		low, medium := c.OverRate()
+		send(to, drops, low, "in", session.Low.String(), "rate")
+		send(to, drops, medium, "in", session.Medium.String(), "rate")
 	}
 	if c.Table != nil {
 		collectTable(to, c.Table)

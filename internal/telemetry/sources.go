@@ -30,6 +30,8 @@ type Sources struct {
 	Router    *bridge.Router
 	Bus       func() bridge.BusStats // nil on a node that is alone
 	Traffic   *bridge.Traffic
+	// OverRate is how many messages of clients were dropped for their rate.
+	OverRate func() (low, medium uint64)
 
 	Directory *redisdir.Directory
 	Overload  *overload.Guard

@@ -30,12 +30,24 @@ type Refusal struct {
 	URL    string
 	Status int    // of HTTP
 	Detail string // of a problem document, or empty
+	Faults []Fault
 }
+
+// Fault is one thing that is wrong with a configuration, as a problem document
+// tells it.
+type Fault struct{ Key, Value, Source, Problem string }
 
 func (r *Refusal) Error() string {
 	text := fmt.Sprintf("%s says %d %s", r.URL, r.Status, http.StatusText(r.Status))
 	if r.Detail != "" {
 		text += ": " + r.Detail
+	}
+	for _, f := range r.Faults {
+		text += "\n  "
+		if f.Key != "" {
+			text += fmt.Sprintf("%s = %q ", f.Key, f.Value)
+		}
+		text += fmt.Sprintf("(%s): %s", f.Source, f.Problem)
 	}
 	return text
 }
@@ -126,9 +138,12 @@ func (a API) open(ctx context.Context, method, path string, body []byte) (io.Rea
 // refusal reads an answer that is none, with the detail of a problem document.
 func refusal(target string, response *http.Response) error {
 	r := &Refusal{URL: target, Status: response.StatusCode}
-	var problem struct{ Detail string }
+	var problem struct {
+		Detail string
+		Faults []Fault
+	}
 	if json.NewDecoder(io.LimitReader(response.Body, maxDocument)).Decode(&problem) == nil {
-		r.Detail = problem.Detail
+		r.Detail, r.Faults = problem.Detail, problem.Faults
 	}
 	return r
 }

@@ -1,0 +1,264 @@
+package main
+
+import (
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+	"github.com/gorilla/websocket"
+)
+
+// logged waits for a record of the log whose message is msg, with part in it.
+func (p *process) logged(msg, part string) {
+	p.t.Helper()
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(5 * time.Millisecond) {
+		p.mu.Lock()
+		lines := p.log
+		p.mu.Unlock()
+		for _, line := range lines {
+			var record struct{ Msg string }
+			if json.Unmarshal([]byte(line), &record) == nil && record.Msg == msg && strings.Contains(line, part) {
+				return
+			}
+		}
+	}
+	p.t.Fatalf("no record %q with %s in the log", msg, part)
+}
+
+// SIGHUP and the API read the file again while sessions talk: what is live
+// changes, what is not is named, a bad or missing file changes nothing and every
+// fault is told, and no session notices any of it.
+func TestReload(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "limpet.yaml")
+	write := func(text string) {
+		t.Helper()
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("uplink: echo\nmax-conns: 12\nretry-after: 7s\n")
+	t.Setenv("LIMPET_JWT_LEEWAY", "1m") // the environment keeps its place above the file
+	p := startProcess(t, 0, "--config="+file, "--api-token="+testToken, "--drain-window=0s")
+
+	stop := make(chan struct{})
+	var talk sync.WaitGroup
+	for i := range 8 {
+		c := p.mustDial(fmt.Sprint("dev", i))
+		talk.Go(func() {
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				if err := echo(c, fmt.Sprint(n)); err != nil {
+					t.Errorf("session %d: %v", i, err)
+					return
+				}
+			}
+		})
+	}
+
+	// refusedAt finds room for so many connections, those that talk included,
+	// and for no more.
+	refusedAt := func(limit int, retryAfter string) {
+		t.Helper()
+		end := time.Now().Add(patience)
+		for n := 8; ; {
+			c, resp, err := p.dial(fmt.Sprint("more-", n))
+			switch {
+			case err == nil && n < limit:
+				defer c.Close()
+				n++
+			case err == nil:
+				t.Fatalf("there is room for more than %d connections", limit)
+			case resp == nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") != retryAfter:
+				t.Fatalf("connection %d: %v, %v; want 503 with Retry-After %s", n, err, resp, retryAfter)
+			case n == limit:
+				return
+			case time.Now().After(end): // those of before need their time to end
+				t.Fatalf("no room for connection %d of %d", n, limit)
+			}
+		}
+	}
+	refusedAt(12, "7")
+
+	write("uplink: echo\nmax-conns: 20\nretry-after: 9s\nloops: 7\njwt-leeway: 2m\n")
+	p.signal(syscall.SIGHUP)
+	p.logged("configuration reloaded", `"changed":["max-conns","retry-after"]`)
+	p.logged("some keys of the configuration need a restart", `"keys":["loops"]`)
+	refusedAt(20, "9")
+	p.want("POST", "/v1/reload", "", 200, `"changed":[]`, `"restart":["loops"]`, `"max-conns"`)
+
+	// Nothing of these comes into force, and all of it is told.
+	write("uplink: echo\nmax-conns: many\nretry-after: 1ms\nhartbeat: 1s\n")
+	p.signal(syscall.SIGHUP)
+	p.logged("the configuration is not reloaded, everything stays as it was", `"faults":3`)
+	answer := p.want("POST", "/v1/reload", "", 422, `"max-conns"`, `"value":"many"`, `"retry-after"`, "did you mean heartbeat?", "limpet.yaml:4")
+	write("uplink: echo\nmax-conns: 20\nretry-after: 9s\napi-token: \"short\"\nmax-conns: 16777216\n")
+	if answer = p.want("POST", "/v1/reload", "", 422); strings.Contains(answer, "short") {
+		t.Errorf("a secret is in the answer: %s", answer)
+	}
+	write("uplink: echo\nmax-conns: 16777216\nretry-after: 9s\n")
+	p.want("POST", "/v1/reload", "", 422, `"max-conns"`, "more connections than the engine was started for")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	p.logged("a fault in the configuration", "no such file")
+	p.want("POST", "/v1/reload", "", 422, "no such file")
+	if err := os.Mkdir(file, 0o700); err != nil { // unreadable, for root too
+		t.Fatal(err)
+	}
+	p.signal(syscall.SIGHUP)
+	p.logged("a fault in the configuration", "is a directory")
+	p.want("POST", "/v1/reload", "", 422, "cannot read it")
+	if err := os.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	refusedAt(20, "9")
+
+	// Flags win over the file: the token of the API stays.
+	write("uplink: echo\nmax-conns: 20\nretry-after: 9s\nlog-level: debug\napi-token: another-token-of-tests\n")
+	p.want("POST", "/v1/reload", "", 200, `"changed":["log-level"]`)
+	p.want("GET", "/v1/log", "", 200, `"level":"debug"`)
+
+	close(stop)
+	talk.Wait()
+	p.signal(syscall.SIGTERM)
+	if code := p.waitExit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
+// Without a file there is nothing to read again; that is said, and SIGHUP does
+// not end the process, as it would by default.
+func TestReloadWithoutFile(t *testing.T) {
+	p := startProcess(t, 0, "--uplink=echo", "--api-token="+testToken)
+	p.signal(syscall.SIGHUP)
+	p.logged("the configuration is not reloaded", "without a configuration file")
+	p.want("POST", "/v1/reload", "", 409, "without a configuration file")
+	if err := echo(p.mustDial("dev1"), "still here"); err != nil {
+		t.Error(err)
+	}
+}
+
+// The key of tokens is exchanged while clients come with either: as long as
+// both are in the file nobody is refused, and afterwards the old one is.
+func TestRotationUnderLoad(t *testing.T) {
+	dir := t.TempDir()
+	key := func() (ed25519.PrivateKey, string) {
+		public, private, err := ed25519.GenerateKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		der, err := x509.MarshalPKIXPublicKey(public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return private, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+	}
+	oldKey, oldPEM := key()
+	newKey, newPEM := key()
+	keys, file := filepath.Join(dir, "keys.pem"), filepath.Join(dir, "limpet.yaml")
+	const newSecret = "ffffffffffffffffffffffffffffffff"
+	write := func(name, text string) {
+		t.Helper()
+		if err := os.WriteFile(name+".new", []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Rename(name+".new", name); err != nil { // never half of it
+			t.Fatal(err)
+		}
+	}
+	config := "auth: jwt\nuplink: echo\nsessions-per-principal: 64\njwt-keys: " + keys + "\n"
+	write(keys, oldPEM)
+	write(file, config+"jwt-secret: "+jwtSecret+"\n")
+	p := startProcess(t, 0, "--config="+file, "--api-token="+testToken)
+
+	token := func(method jwt.SigningMethod, key any) string {
+		text, err := jwt.NewWithClaims(method, jwt.MapClaims{"sub": "dev1", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return text
+	}
+	ofOld := []string{token(jwt.SigningMethodEdDSA, oldKey), token(jwt.SigningMethodHS256, []byte(jwtSecret))}
+	ofNew := []string{token(jwt.SigningMethodEdDSA, newKey), token(jwt.SigningMethodHS256, []byte(newSecret))}
+	dial := func(token string) (*websocket.Conn, int, error) {
+		c, resp, err := websocket.DefaultDialer.Dial("ws://"+p.Listen+"/ws", http.Header{"Authorization": {"Bearer " + token}})
+		if err != nil && resp != nil {
+			return nil, resp.StatusCode, err
+		}
+		return c, 0, err
+	}
+	stays, _, err := dial(ofOld[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer stays.Close()
+	_ = stays.SetReadDeadline(time.Now().Add(2 * patience))
+
+	// come has clients arrive all the time, until the function that it returns
+	// is called.
+	come := func(tokens ...string) (end func()) {
+		stop := make(chan struct{})
+		var clients sync.WaitGroup
+		for _, token := range tokens {
+			clients.Go(func() {
+				for n := 0; ; n++ {
+					select {
+					case <-stop:
+						if n > 0 {
+							return
+						}
+					default:
+					}
+					c, status, err := dial(token)
+					if err != nil {
+						t.Errorf("a token whose key is in the file gets %d, %v", status, err)
+						return
+					}
+					c.Close()
+				}
+			})
+		}
+		return func() { close(stop); clients.Wait() }
+	}
+
+	end := come(ofOld...)
+	write(keys, oldPEM+newPEM)
+	write(file, config+"jwt-secret: "+newSecret+"\njwt-secret-old: "+jwtSecret+"\n")
+	p.want("POST", "/v1/reload", "", 200, `"changed":["jwt-secret","jwt-secret-old"]`)
+	endNew := come(ofNew...)
+	for range 5 { // more of them change nothing
+		p.want("POST", "/v1/reload", "", 200, `"changed":[]`)
+	}
+	end()
+	write(keys, newPEM)
+	write(file, config+"jwt-secret: "+newSecret+"\n")
+	p.want("POST", "/v1/reload", "", 200, `"changed":["jwt-secret-old"]`)
+	endNew()
+	for i, token := range ofOld {
+		if _, status, err := dial(token); status != 401 {
+			t.Errorf("token %d of a key that has gone: %d, %v; want 401", i, status, err)
+		}
+	}
+	write(keys, "no key at all")
+	p.want("POST", "/v1/reload", "", 422, "no PEM block")
+	come(ofNew...)()
+	if err := echo(stays, "opened with the old key"); err != nil {
+		t.Error(err)
+	}
+}
