@@ -3,6 +3,7 @@ package auth
 import (
 	"fmt"
 	"net/http"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -107,5 +108,68 @@ func TestConfigsThatMustFail(t *testing.T) {
 		if _, err := New(cfg); err == nil {
 			t.Errorf("%s: accepted", name)
 		}
+	}
+}
+
+// A reload keeps the keys that were fetched: a token of the key set is good at
+// once, although its URL does not answer any longer. Where the URL has gone, a
+// request that was found unsettled before is refused, and nothing breaks.
+func TestReloadKeepsFetchedKeys(t *testing.T) {
+	k, s := keys(), &keyServer{}
+	s.set(jwkRSA("a", &k.rsa.PublicKey))
+	service, _, _ := jwksService(t, s)
+	good := sign(t, jwt.SigningMethodRS256, k.rsa, "a", claims(nil))
+	s.mu.Lock()
+	s.body = "" // the URL answers 500 from now on
+	s.mu.Unlock()
+	cfg := service.cfg.JWT
+	cfg.Leeway = time.Second
+	if err := service.Reload(cfg, WebhookConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	if d := check(t, service, good); d.Denial != nil {
+		t.Errorf("after a reload: %v", d.Denial)
+	}
+	if err := service.Reload(JWTConfig{Secret: testSecret}, WebhookConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	_, denial := service.stages[0].in.Load().method.(slowMethod).settle(t.Context(), request(1, good))
+	wantStatus(t, &Decision{Denial: denial}, 401)
+}
+
+// While a secret is exchanged both are good; without the old one it is not.
+func TestOldSecret(t *testing.T) {
+	const other = "ffffffffffffffffffffffffffffffff"
+	service, _ := startService(t, Config{Methods: []string{MethodJWT}, JWT: JWTConfig{Secret: other, Old: testSecret}})
+	for _, token := range []string{signHS(t, nil), sign(t, jwt.SigningMethodHS256, []byte(other), "", claims(nil))} {
+		if d := check(t, service, token); d.Denial != nil {
+			t.Error(d.Denial)
+		}
+	}
+	if err := service.Reload(JWTConfig{Secret: other}, WebhookConfig{}); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, check(t, service, signHS(t, nil)), 401)
+	if err := service.Reload(JWTConfig{Secret: other, Old: "short"}, WebhookConfig{}); err == nil {
+		t.Error("an old secret that is too short is loaded")
+	}
+}
+
+// A webhook that a reload does not speak of keeps its breaker.
+func TestReloadKeepsBreaker(t *testing.T) {
+	var asked atomic.Int32
+	service, _ := hookService(t, WebhookConfig{}, func(w http.ResponseWriter, _ *http.Request) {
+		asked.Add(1)
+		w.WriteHeader(500)
+	})
+	for range 2 * breakerFailures {
+		wantStatus(t, check(t, service, "tok"), 503)
+	}
+	if err := service.Reload(JWTConfig{}, service.cfg.Webhook); err != nil {
+		t.Fatal(err)
+	}
+	wantStatus(t, check(t, service, "tok"), 503)
+	if n := asked.Load(); n != breakerFailures {
+		t.Errorf("the webhook was asked %d times, want %d: the reload closed the breaker", n, breakerFailures)
 	}
 }
