@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// guard puts around mux what every request gets: the token, a limit for its body, an
-// answer when the handler panics, and problem documents in place of the plain
+// guard puts around mux what every request gets: a look at whether a web page
+// sent it, the token, a limit for its body, an answer when the handler panics, and problem documents in place of the plain
 // text with which ServeMux refuses what it does not know.
 func (s *Server) guard(mux *http.ServeMux) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer s.recoverFrom(w, r)
-		if !s.admit(w, r) {
+		if !s.fromHere(w, r) || !s.admit(w, r) {
 			return
 		}
 		r.Body = http.MaxBytesReader(w, r.Body, MaxBodyBytes)
