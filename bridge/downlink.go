@@ -250,7 +250,15 @@ func (d *Downlink) Stats() DownlinkStats {
 
 // Lag is how far this node is behind on each partition that it consumes now,
 // as known from the last answers that had records. Any goroutine.
-func (d *Downlink) Lag() []PartitionLag { return d.lags.snapshot(d.client.CommittedOffsets()) }
+func (d *Downlink) Lag() []PartitionLag {
+	assigned := map[topicPartition]bool{}
+	for topic, partitions := range d.client.CommittedOffsets() {
+		for n := range partitions {
+			assigned[topicPartition{topic, n}] = true
+		}
+	}
+	return d.lags.snapshot(assigned)
+}
 
 // Router is who the pushes are handed to.
 func (d *Downlink) Router() *Router { return d.cfg.Router }

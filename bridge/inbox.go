@@ -38,7 +38,7 @@ const (
 
 // inbox is where a bus reads what is for its node alone.
 type inbox struct {
-	// Written by follow, which runs on one goroutine.
+	// Written by follow, which runs on one goroutine, under KafkaBus.mu.
 	reading int32 // the partition, or NoInbox
 
 	// Guarded by KafkaBus.mu.
@@ -79,7 +79,9 @@ func (b *KafkaBus) takeUp(ctx context.Context) error {
 	topic := b.cfg.Topics.Inbox
 	if was != NoInbox {
 		b.client.RemoveConsumePartitions(map[string][]int32{topic: {was}})
+		b.mu.Lock()
 		b.inbox.reading = NoInbox
+		b.mu.Unlock()
 	}
 	if mine == NoInbox {
 		return nil
@@ -89,9 +91,8 @@ func (b *KafkaBus) takeUp(ctx context.Context) error {
 		return err
 	}
 	b.mu.Lock()
-	b.inbox.last, b.inbox.next = mine, from
+	b.inbox.last, b.inbox.next, b.inbox.reading = mine, from, mine
 	b.mu.Unlock()
-	b.inbox.reading = mine
 	b.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {mine: kgo.NewOffset().At(from)}})
 	return nil
 }

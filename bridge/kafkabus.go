@@ -51,6 +51,7 @@ type KafkaBus struct {
 
 	mu    sync.Mutex // guards what inbox says
 	inbox inbox
+	lags  lags
 
 	malformed, unleased, ignored, followed atomic.Uint64
 }
@@ -129,6 +130,7 @@ func (b *KafkaBus) Run(ctx context.Context, router *Router) error {
 		fetches.EachError(func(topic string, partition int32, err error) {
 			b.cfg.Kafka.logger().Warn("bus: fetch failed", "topic", topic, "partition", partition, "error", err)
 		})
+		b.lags.fetched(fetches)
 		records := fetches.Records()
 		b.read(records)
 		pushes, strays := b.pushes(records)
@@ -141,6 +143,7 @@ func (b *KafkaBus) Run(ctx context.Context, router *Router) error {
 			// delivered at most once.
 			b.cfg.Kafka.logger().Warn("bus: pushes were lost", "error", err)
 		}
+		b.lags.handedOn(fetches)
 	}
 }
 
@@ -220,6 +223,21 @@ type BusStats struct {
 // Stats may be called from any goroutine.
 func (b *KafkaBus) Stats() BusStats {
 	return BusStats{Malformed: b.malformed.Load(), Unleased: b.unleased.Load(), Ignored: b.ignored.Load(), Followed: b.followed.Load()}
+}
+
+// Lag is how far this node is behind on its inbox and on each partition of the
+// broadcasts, as known from the last answers that had records. Any goroutine.
+func (b *KafkaBus) Lag() []PartitionLag {
+	assigned := map[topicPartition]bool{}
+	for n := range b.broadcasts {
+		assigned[topicPartition{b.cfg.Topics.Broadcast, n}] = true
+	}
+	b.mu.Lock()
+	if n := b.inbox.reading; n != NoInbox {
+		assigned[topicPartition{b.cfg.Topics.Inbox, n}] = true
+	}
+	b.mu.Unlock()
+	return b.lags.snapshot(assigned)
 }
 
 // fnv32 is the FNV-1a hash.

@@ -61,20 +61,18 @@ func (l *lags) handedOn(fetches kgo.Fetches) {
 // snapshot tells of the partitions that are assigned to this node, ordered by
 // topic and partition, and forgets the others. One that nothing was read from
 // yet has no lag that is known.
-func (l *lags) snapshot(assigned map[string]map[int32]kgo.EpochOffset) []PartitionLag {
+func (l *lags) snapshot(assigned map[topicPartition]bool) []PartitionLag {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for at := range l.ends {
-		if _, mine := assigned[at.topic][at.partition]; !mine {
+		if !assigned[at] {
 			delete(l.ends, at)
 		}
 	}
 	var all []PartitionLag
-	for topic, partitions := range assigned {
-		for n := range partitions {
-			p := l.ends[topicPartition{topic, n}]
-			all = append(all, PartitionLag{topic, n, max(p.end-p.next, 0)})
-		}
+	for at := range assigned {
+		p := l.ends[at]
+		all = append(all, PartitionLag{at.topic, at.partition, max(p.end-p.next, 0)})
 	}
 	slices.SortFunc(all, func(a, b PartitionLag) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))

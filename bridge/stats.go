@@ -1,6 +1,10 @@
 package bridge
 
-import "sync/atomic"
+import (
+	"sync/atomic"
+
+	"github.com/limpet-gateway/limpet/internal/histogram"
+)
 
 // UplinkStats is a snapshot of an uplink's counters since it started, and of
 // its gauges.
@@ -25,9 +29,9 @@ type UplinkStats struct {
 	HeldValues    int64 // sessions with a held latest value
 	OwedEvents    int64 // ends of sessions that wait for room
 
-	// Latency from acceptance to Kafka's acknowledgement. It is taken from the
+	// Latency from acceptance to Kafka's acknowledgement, in seconds. It is taken from the
 	// time of the record, so it is good to a millisecond.
-	Latency Latency
+	Latency histogram.Snapshot
 }
 
 // uplinkCounters are updated from the loops and from the client's call-backs;
@@ -38,7 +42,7 @@ type uplinkCounters struct {
 	acked, ackedBytes, retried, rejected, lost                                            atomic.Uint64
 	_                                                                                     [64]byte
 	outstanding, heldValues, owedEvents                                                   atomic.Int64
-	latency                                                                               latency
+	latency                                                                               histogram.Durations
 }
 
 // Stats may be called from any goroutine.
@@ -50,6 +54,6 @@ func (u *Uplink) Stats() UplinkStats {
 		Refused: c.refused.Load(), TooLarge: c.tooLarge.Load(), Retried: c.retried.Load(),
 		Rejected: c.rejected.Load(), Lost: c.lost.Load(),
 		Outstanding: c.outstanding.Load(), BufferedBytes: u.budget.total(), HeldValues: c.heldValues.Load(),
-		Events: c.events.Load(), RefusedEvents: c.refusedEvents.Load(), OwedEvents: c.owedEvents.Load(), Latency: c.latency.snapshot(),
+		Events: c.events.Load(), RefusedEvents: c.refusedEvents.Load(), OwedEvents: c.owedEvents.Load(), Latency: c.latency.Snapshot(),
 	}
 }

@@ -1,36 +1,11 @@
 package bridge
 
 import (
+	"slices"
 	"testing"
-	"time"
 
-	"github.com/google/go-cmp/cmp"
 	"github.com/limpet-gateway/limpet/internal/session"
 )
-
-func TestLatencyBuckets(t *testing.T) {
-	var l latency
-	for _, d := range []time.Duration{-time.Second, 0, time.Millisecond, 2 * time.Millisecond, time.Second, time.Hour} {
-		l.observe(d)
-	}
-	s := l.snapshot()
-	if want := time.Hour + time.Second + 3*time.Millisecond; s.Count != 6 || s.Sum != want {
-		t.Errorf("%d in %v, want 6 in %v", s.Count, s.Sum, want)
-	}
-	got := map[time.Duration]uint64{}
-	for _, bound := range []time.Duration{time.Millisecond, 2500 * time.Microsecond, 500 * time.Millisecond, time.Second, 30 * time.Second} {
-		got[bound] = s.Within[bound]
-	}
-	want := map[time.Duration]uint64{
-		time.Millisecond: 3, 2500 * time.Microsecond: 4, 500 * time.Millisecond: 4, time.Second: 5, 30 * time.Second: 5,
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("within (-want +got):\n%s", diff)
-	}
-	if n := testing.AllocsPerRun(100, func() { l.observe(time.Second) }); n != 0 {
-		t.Errorf("observing allocates %v times", n)
-	}
-}
 
 // An acknowledged message was timed, and the requests that took it there are
 // counted for all clients of the process together.
@@ -47,8 +22,8 @@ func TestUplinkCountsLatencyAndTraffic(t *testing.T) {
 	if err := u.Flush(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
-	if l := u.Stats().Latency; l.Count != n || l.Sum <= 0 || l.Sum > n*30*time.Second {
-		t.Errorf("latency of %d acknowledgements, %v in sum", l.Count, l.Sum)
+	if l := u.Stats().Latency; l.Count != n || l.Sum <= 0 || l.Sum > n*30 {
+		t.Errorf("latency of %d acknowledgements, %v s in sum", l.Count, l.Sum)
 	}
 	s := traffic.Stats()
 	if s.Connects == 0 || s.Requests == 0 || s.RequestErrors != 0 || s.BytesWritten == 0 || s.BytesRead == 0 || s.Latency.Count != s.Requests {
@@ -98,4 +73,27 @@ func TestDownlinkLag(t *testing.T) {
 	if partitions, _ := lag(); partitions != 0 {
 		t.Errorf("%d partitions have a lag on a node that has left", partitions)
 	}
+}
+
+// So does what came by the inbox, and a node without one has no lag of it.
+func TestBusLag(t *testing.T) {
+	broker := startBroker(t)
+	l := newLeases()
+	n := startNode(t, broker, 1, nil, l.of(1, 8))
+	has := func(topic string, partition int32) bool {
+		return slices.ContainsFunc(n.bus.Lag(), func(p PartitionLag) bool { return p.Topic == topic && p.Partition == partition })
+	}
+	mine, ok := l.partitionOf(1)
+	if !ok {
+		t.Fatal("no inbox")
+	}
+	eventually(t, "the inbox is read", func() bool { return has(broker.topics.Inbox, mine) })
+	if !has(broker.topics.Broadcast, 0) {
+		t.Errorf("no broadcasts in %+v", n.bus.Lag())
+	}
+	if got := len(n.bus.Lag()); got != int(n.bus.broadcasts)+1 {
+		t.Errorf("%d partitions, want one inbox and %d of broadcasts", got, n.bus.broadcasts)
+	}
+	l.give(mine, 2)
+	eventually(t, "the inbox is given up", func() bool { return !has(broker.topics.Inbox, mine) })
 }

@@ -5,6 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/limpet-gateway/limpet/internal/histogram"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -19,7 +20,7 @@ type Traffic struct {
 	requests, requestErrors              atomic.Uint64
 	written, read                        atomic.Uint64
 	throttled                            atomic.Int64
-	latency                              latency
+	latency                              histogram.Durations
 }
 
 // TrafficStats is a snapshot of a Traffic.
@@ -31,8 +32,8 @@ type TrafficStats struct {
 	RequestErrors uint64 // not written, or not answered
 	BytesWritten  uint64
 	BytesRead     uint64
-	Throttled     time.Duration // that brokers asked for
-	Latency       Latency       // of requests, long polls of consumers included
+	Throttled     time.Duration      // that brokers asked for
+	Latency       histogram.Snapshot // seconds, of requests, long polls of consumers included
 }
 
 // Stats may be called from any goroutine.
@@ -41,7 +42,7 @@ func (t *Traffic) Stats() TrafficStats {
 		Connects: t.connects.Load(), ConnectErrors: t.connectErrors.Load(), Disconnects: t.disconnects.Load(),
 		Requests: t.requests.Load(), RequestErrors: t.requestErrors.Load(),
 		BytesWritten: t.written.Load(), BytesRead: t.read.Load(),
-		Throttled: time.Duration(t.throttled.Load()), Latency: t.latency.snapshot(),
+		Throttled: time.Duration(t.throttled.Load()), Latency: t.latency.Snapshot(),
 	}
 }
 
@@ -76,7 +77,7 @@ func (h trafficHooks) OnBrokerE2E(_ kgo.BrokerMetadata, _ int16, e kgo.BrokerE2E
 		h.t.requestErrors.Add(1)
 		return
 	}
-	h.t.latency.observe(e.DurationE2E())
+	h.t.latency.Observe(e.DurationE2E())
 }
 
 // OnBrokerThrottle implements kgo.HookBrokerThrottle.

@@ -243,7 +243,7 @@ func (w *worker) answered(it *item, err error) {
 	case err == nil:
 		u.count.acked.Add(1)
 		u.count.ackedBytes.Add(uint64(len(it.record.Value)))
-		u.count.latency.observe(time.Since(it.record.Timestamp))
+		u.count.latency.Observe(time.Since(it.record.Timestamp))
 		u.budget.release(it.cost())
 		it.free()
 		u.settle(1)

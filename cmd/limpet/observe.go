@@ -17,6 +17,7 @@ func (n *node) observe() error {
 		Started:    n.started,
 		Status:     n.status,
 		HostLimits: n.hostLimits,
+		Host:       new(telemetry.HostReader),
 		Admission:  n.admission,
 		Engine:     n.engine,
 		Table:      n.table,
@@ -30,7 +31,7 @@ func (n *node) observe() error {
 		sources.Traffic = &n.traffic
 	}
 	if n.bus != nil {
-		sources.Bus = n.bus.stats
+		sources.Bus, sources.BusLag = n.bus.stats, n.bus.lag
 	}
 	if n.directory != nil {
 		sources.Directory = n.directory.directory

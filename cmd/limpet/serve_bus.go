@@ -28,7 +28,7 @@ func (n *node) prepareBus(ctx context.Context, router *bridge.RouterConfig) erro
 		})
 	}
 	router.Bus = bus
-	n.bus = &busTask{run: func(ctx context.Context) error { return bus.Run(ctx, n.router) }, stats: bus.Stats}
+	n.bus = &busTask{run: func(ctx context.Context) error { return bus.Run(ctx, n.router) }, stats: bus.Stats, lag: bus.Lag}
 	return nil
 }
 
@@ -59,6 +59,7 @@ func (n *node) overKafka() bool {
 type busTask struct {
 	run    func(context.Context) error
 	stats  func() bridge.BusStats
+	lag    func() []bridge.PartitionLag
 	cancel context.CancelFunc
 	done   chan struct{}
 }

@@ -7,9 +7,13 @@ import (
 )
 
 var (
-	dirState     = gauge("directory_state", "1 for the state in which this node stands with the directory in Redis.", "state")
+	dirState     = gauge("directory_state", "1 for the state in which this node stands with the directory in Redis; degraded: too many calls failed, and the node works from its own table.", "state")
 	dirDegraded  = counter("directory_outages_total", "Times that Redis failed and the node went over to its own table.")
 	dirCalls     = counter("directory_calls_total", "Commands to Redis.", "result")
+	dirTrips     = distribution("directory_round_trip_duration_seconds", "Time of a round trip to Redis with all commands of its pipeline, those that failed included.")
+	dirPipeline  = distribution("directory_pipeline_commands", "Commands to Redis in one round trip.")
+	dirLeaseAge  = gauge("directory_lease_age_seconds", "Time since the renewal of this node's lease that Redis acknowledged last; missing without a lease. The others call the node dead at limpet_directory_lease_seconds.")
+	dirLease     = gauge("directory_lease_seconds", "Silence after which the others call a node dead (redis-lease).")
 	dirWritten   = counter("directory_written_total", "Principals and groups whose state Redis has acknowledged.")
 	dirLate      = counter("directory_late_total", "Writes that Redis refused because their deadline had passed.")
 	dirQueued    = gauge("directory_queued", "Principals and groups that wait to be written.")
@@ -22,7 +26,7 @@ var (
 	dirLost      = counter("directory_lost_sessions_total", "Sessions of dead nodes that this node has reported.")
 )
 
-var directoryFamilies = []family{dirState, dirDegraded, dirCalls, dirWritten, dirLate, dirQueued, dirQueueMax, dirOverruns,
+var directoryFamilies = []family{dirState, dirDegraded, dirCalls, dirTrips, dirPipeline, dirLeaseAge, dirLease, dirWritten, dirLate, dirQueued, dirQueueMax, dirOverruns,
 	dirResyncs, dirDisplaced, dirNotices, dirClaims, dirLost}
 
 func collectDirectory(to chan<- prometheus.Metric, d *redisdir.Directory) {
@@ -37,6 +41,12 @@ func collectDirectory(to chan<- prometheus.Metric, d *redisdir.Directory) {
 	send(to, dirDegraded, s.Degradations)
 	send(to, dirCalls, s.Calls-s.Fails, "ok")
 	send(to, dirCalls, s.Fails, "failed")
+	sendHistogram(to, dirTrips, s.Trips)
+	sendHistogram(to, dirPipeline, s.Pipeline)
+	if s.LeaseAge >= 0 {
+		send(to, dirLeaseAge, s.LeaseAge.Seconds())
+	}
+	send(to, dirLease, s.Lease.Seconds())
 	send(to, dirWritten, s.Written)
 	send(to, dirLate, s.Late)
 	send(to, dirQueued, s.Queued)

@@ -1,8 +1,6 @@
 package telemetry
 
 import (
-	"strconv"
-
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/limpet-gateway/limpet/bridge"
@@ -22,7 +20,7 @@ var (
 	upHeld        = gauge("uplink_held_values", "Sessions whose latest value of medium priority waits for room.")
 	upEvents      = gauge("uplink_owed_events", "Ends of sessions whose event waits for room.")
 	upNoEvent     = counter("uplink_refused_events_total", "Events of sessions for which there was no room.")
-	upLatency     = histogram("produce_duration_seconds", "Time from the acceptance of a message to Kafka's acknowledgement, to a millisecond.")
+	upLatency     = distribution("produce_duration_seconds", "Time from the acceptance of a message to Kafka's acknowledgement, to a millisecond.")
 
 	downRecords   = counter("downlink_records_total", "Records of the topic downlink that were handed on.")
 	downMalformed = counter("downlink_malformed_total", "Of those: no push, left out.")
@@ -37,7 +35,7 @@ var (
 	kRequests   = counter("kafka_requests_total", "Requests to brokers.", "result")
 	kBytes      = counter("kafka_bytes_total", "Bytes on connections to brokers.", "direction")
 	kThrottled  = counter("kafka_throttled_seconds_total", "Time for which brokers asked to be left alone.")
-	kLatency    = histogram("kafka_request_duration_seconds", "Time from writing a request to its answer, the waiting of consumers included.")
+	kLatency    = distribution("kafka_request_duration_seconds", "Time from writing a request to its answer, the waiting of consumers included.")
 )
 
 var kafkaFamilies = []family{upAccepted, upAcked, upAckedBytes, upCoalesced, upRefused, upRetried, upLost, upOutstanding,
@@ -62,16 +60,13 @@ func collectUplink(to chan<- prometheus.Metric, uplink *bridge.Uplink) {
 	send(to, upHeld, s.HeldValues)
 	send(to, upEvents, s.OwedEvents)
 	send(to, upNoEvent, s.RefusedEvents)
-	sendLatency(to, upLatency, s.Latency)
+	sendHistogram(to, upLatency, s.Latency)
 }
 
 func collectDownlink(to chan<- prometheus.Metric, downlink *bridge.Downlink) {
 	s := downlink.Stats()
 	send(to, downRecords, s.Records)
 	send(to, downMalformed, s.Malformed)
-	for _, l := range downlink.Lag() {
-		send(to, lag, l.Records, l.Topic, strconv.Itoa(int(l.Partition)))
-	}
 }
 
 func collectRouter(to chan<- prometheus.Metric, router *bridge.Router) {
@@ -107,5 +102,5 @@ func collectTraffic(to chan<- prometheus.Metric, traffic *bridge.Traffic) {
 	send(to, kBytes, s.BytesWritten, "out")
 	send(to, kBytes, s.BytesRead, "in")
 	send(to, kThrottled, s.Throttled.Seconds())
-	sendLatency(to, kLatency, s.Latency)
+	sendHistogram(to, kLatency, s.Latency)
 }

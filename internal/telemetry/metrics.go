@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
-	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/internal/histogram"
 	"github.com/limpet-gateway/limpet/internal/session"
 )
 
@@ -82,8 +83,8 @@ func gauge(name, help string, labels ...string) family {
 	return family{prometheus.NewDesc("limpet_"+name, help, labels, nil), prometheus.GaugeValue}
 }
 
-// histogram's values are sent by sendLatency.
-func histogram(name, help string) family {
+// distribution's values are sent by sendHistogram.
+func distribution(name, help string) family {
 	return family{desc: prometheus.NewDesc("limpet_"+name, help, nil, nil)}
 }
 
@@ -95,13 +96,8 @@ func send[N number](to chan<- prometheus.Metric, f family, value N, labels ...st
 	to <- prometheus.MustNewConstMetric(f.desc, f.kind, float64(value), labels...)
 }
 
-// sendLatency sends a histogram in seconds.
-func sendLatency(to chan<- prometheus.Metric, f family, l bridge.Latency) {
-	buckets := make(map[float64]uint64, len(l.Within))
-	for within, n := range l.Within {
-		buckets[within.Seconds()] = n
-	}
-	to <- prometheus.MustNewConstHistogram(f.desc, l.Count, l.Sum.Seconds(), buckets)
+func sendHistogram(to chan<- prometheus.Metric, f family, h histogram.Snapshot) {
+	to <- prometheus.MustNewConstHistogram(f.desc, h.Count, h.Sum, h.Within)
 }
 
 // nodeCollector asks the parts of a node at each scrape. It is one collector
@@ -139,6 +135,9 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	if c.Downlink != nil {
 		collectDownlink(to, c.Downlink)
 	}
+	for _, l := range c.lags() {
+		send(to, lag, l.Records, l.Topic, strconv.Itoa(int(l.Partition)))
+	}
 	if c.Router != nil {
 		collectRouter(to, c.Router)
 	}
@@ -155,7 +154,7 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	if c.Overload != nil {
 		collectOverload(to, c.Overload)
 	}
-	host, err := ReadHost(procRoot)
+	host, err := c.Host.Read()
 	if err != nil {
 		to <- prometheus.NewInvalidMetric(hostSockets.desc, err)
 		return

@@ -32,6 +32,7 @@ type Snapshot struct {
 	Mailbox         Mailbox           `json:"mailbox"`
 	Pushes          Pushes            `json:"pushes"`
 	Uplink          *Uplink           `json:"uplink,omitempty"`
+	Directory       *Directory        `json:"directory,omitempty"`
 	Downlink        *Downlink         `json:"downlink,omitempty"`
 	Memory          Memory            `json:"memory"`
 	Overload        *Overload         `json:"overload,omitempty"`
@@ -81,6 +82,20 @@ type Downlink struct {
 	Lag     int64  `json:"lag"` // records, over all partitions of this node
 }
 
+// Directory is how this node stands with Redis.
+type Directory struct {
+	State           string  `json:"state"` // starting, joined, degraded, recovering, superseded or stopped
+	Calls           uint64  `json:"calls"`
+	Failed          uint64  `json:"failed"`
+	RoundTrips      uint64  `json:"round_trips"`
+	LatencySum      float64 `json:"latency_sum_seconds"` // over all round trips
+	Queued          int     `json:"queued"`
+	QueueLimit      int     `json:"queue_limit"`
+	LeaseAgeSeconds float64 `json:"lease_age_seconds"` // negative without a lease
+	LeaseSeconds    float64 `json:"lease_seconds"`     // age at which the others call this node dead
+	Outages         uint64  `json:"outages"`
+}
+
 // Pushes that came to this node, by what became of them.
 type Pushes struct {
 	Delivered uint64 `json:"delivered"` // sessions that one was handed to
@@ -107,11 +122,12 @@ func (s *Sources) Snapshot() Snapshot {
 	}
 	s.addEngine(&snap)
 	s.addKafka(&snap)
+	s.addDirectory(&snap)
 	if snap.Sessions > 0 {
 		snap.BytesPerSession = snap.Memory.Resident / int64(snap.Sessions)
 	}
 	var err error
-	if snap.Host, err = ReadHost(procRoot); err != nil {
+	if snap.Host, err = s.Host.Read(); err != nil {
 		snap.HostError = err.Error()
 	}
 	return snap
@@ -148,7 +164,7 @@ func (s *Sources) addKafka(snap *Snapshot) {
 		snap.Dropped += u.DroppedLow + u.DroppedMed
 		snap.Uplink = &Uplink{
 			Accepted: u.Accepted, Acknowledged: u.Acked, Refused: u.Refused + u.TooLarge,
-			BufferedRecords: u.Outstanding, BufferedBytes: u.BufferedBytes, LatencySum: u.Latency.Sum.Seconds(),
+			BufferedRecords: u.Outstanding, BufferedBytes: u.BufferedBytes, LatencySum: u.Latency.Sum,
 		}
 		if s.Traffic != nil {
 			t := s.Traffic.Stats()
@@ -161,8 +177,19 @@ func (s *Sources) addKafka(snap *Snapshot) {
 	}
 	if s.Downlink != nil {
 		snap.Downlink = &Downlink{Records: s.Downlink.Stats().Records}
-		for _, l := range s.Downlink.Lag() {
+		for _, l := range s.lags() {
 			snap.Downlink.Lag += l.Records
 		}
+	}
+}
+
+func (s *Sources) addDirectory(snap *Snapshot) {
+	if s.Directory == nil {
+		return
+	}
+	d := s.Directory.Stats()
+	snap.Directory = &Directory{
+		State: d.State.String(), Calls: d.Calls, Failed: d.Fails, RoundTrips: d.Trips.Count, LatencySum: d.Trips.Sum,
+		Queued: d.Queued, QueueLimit: d.QueueMax, LeaseAgeSeconds: d.LeaseAge.Seconds(), LeaseSeconds: d.Lease.Seconds(), Outages: d.Degradations,
 	}
 }

@@ -22,6 +22,9 @@ type Sources struct {
 	// one line each.
 	HostLimits []string
 
+	// Host reads the kernel's numbers; nil leaves out those that cost something.
+	Host *HostReader
+
 	Admission *admission.Table
 	Engine    *reactor.Engine
 	Table     *registry.Table
@@ -29,12 +32,25 @@ type Sources struct {
 	Downlink  *bridge.Downlink
 	Router    *bridge.Router
 	Bus       func() bridge.BusStats // nil on a node that is alone
+	BusLag    func() []bridge.PartitionLag
 	Traffic   *bridge.Traffic
 	// OverRate is how many messages of clients were dropped for their rate.
 	OverRate func() (low, medium uint64)
 
 	Directory *redisdir.Directory
 	Overload  *overload.Guard
+}
+
+// lags are those of all partitions that this node consumes.
+func (s *Sources) lags() []bridge.PartitionLag {
+	var all []bridge.PartitionLag
+	if s.Downlink != nil {
+		all = s.Downlink.Lag()
+	}
+	if s.BusLag != nil {
+		all = append(all, s.BusLag()...)
+	}
+	return all
 }
 
 func (s *Sources) sessions() int {

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/limpet-gateway/limpet/internal/histogram"
 	"github.com/limpet-gateway/limpet/registry"
 )
 
@@ -231,6 +232,13 @@ type Stats struct {
 	Lost           uint64 // sessions reported as lost
 	Resyncs        uint64 // completed
 	Degradations   uint64
+
+	Trips    histogram.Snapshot // round trips to Redis in seconds, those that failed included
+	Pipeline histogram.Snapshot // commands of a round trip
+	// LeaseAge is the time since this node sent the renewal of its lease that
+	// Redis acknowledged last; negative without a lease.
+	LeaseAge time.Duration
+	Lease    time.Duration // age at which the others call the node dead
 }
 
 // Stats may be called from any goroutine.
@@ -248,6 +256,13 @@ func (d *Directory) Stats() Stats {
 		Lost:           d.lostSessions.Load(),
 		Resyncs:        d.resyncs.Load(),
 		Degradations:   d.degradations.Load(),
+		Trips:          d.store.trips.Snapshot(),
+		Pipeline:       d.store.pipeline.Snapshot(),
+		LeaseAge:       -time.Second,
+		Lease:          d.config.Lease,
+	}
+	if stop := *d.stopFrom.Load(); !stop.IsZero() {
+		s.LeaseAge = time.Since(stop) + d.leaseHolds()
 	}
 	if mine := *d.mine.Load(); len(mine) > 0 {
 		s.Incarnation = mine[0]

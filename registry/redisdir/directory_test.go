@@ -203,3 +203,28 @@ func TestDrainLeavesNothing(t *testing.T) {
 		t.Errorf("lookup after Drain: %v, want ErrDegraded", err)
 	}
 }
+
+// Round trips are timed and measured, and the age of the lease is that of the
+// renewal which Redis took last: it grows while Redis is away.
+func TestStatsOfTheWayToRedis(t *testing.T) {
+	s := redistest.Start(t)
+	n := joinedNode(t, quick(s.URL(), "a"), 1)
+	for i := range 200 {
+		n.open(fmt.Sprint("p", i))
+	}
+	n.settled()
+	stats := n.dir.Stats()
+	if stats.Trips.Count == 0 || stats.Trips.Sum <= 0 || stats.Trips.Count != stats.Pipeline.Count || stats.Pipeline.Sum < float64(stats.Trips.Count) {
+		t.Errorf("trips %+v, pipeline %+v", stats.Trips, stats.Pipeline)
+	}
+	if stats.LeaseAge < 0 || stats.LeaseAge > stats.Lease || stats.Lease != n.dir.config.Lease {
+		t.Errorf("the lease of %v is %v old", stats.Lease, stats.LeaseAge)
+	}
+	s.Kill()
+	eventually(t, 30*time.Second, func() string {
+		if now := n.dir.Stats(); now.LeaseAge <= stats.Lease || now.Fails == 0 {
+			return fmt.Sprintf("without Redis the lease of %v is %v old", now.Lease, now.LeaseAge)
+		}
+		return ""
+	})
+}

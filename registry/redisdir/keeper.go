@@ -255,10 +255,15 @@ func (d *Directory) stillMine(ctx context.Context, incarnations []uint32) ([]uin
 }
 
 func (d *Directory) leaseHeld(sent time.Time) {
-	stop := sent.Add(d.config.Lease - 2*d.config.CallTimeout - d.config.ClockSlack)
+	stop := sent.Add(d.leaseHolds())
 	if was := d.stopFrom.Swap(&stop); !time.Now().Before(*was) && d.inbox.Load() != noInbox {
 		d.inboxes.Changed(nil)
 	}
+}
+
+// leaseHolds is how long after a renewal was sent this node may still write.
+func (d *Directory) leaseHolds() time.Duration {
+	return d.config.Lease - 2*d.config.CallTimeout - d.config.ClockSlack
 }
 
 func (d *Directory) leaseCall(mode string, incarnation uint32) scriptCall {

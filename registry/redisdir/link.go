@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/limpet-gateway/limpet/internal/histogram"
 	"github.com/redis/rueidis"
 )
 
@@ -20,6 +21,8 @@ type link struct {
 	client atomic.Pointer[rueidis.Client] // nil until the first contact
 
 	calls, fails atomic.Uint64
+	trips        histogram.Durations // of round trips, those that failed included
+	pipeline     histogram.Sizes     // commands of each
 }
 
 // errNotConnected is the outcome of a call before the first contact.
@@ -101,7 +104,10 @@ func (l *link) do(ctx context.Context, build func(rueidis.Client) []rueidis.Comp
 	cmds := build(*c)
 	ctx, cancel := context.WithTimeout(ctx, l.timeout)
 	defer cancel()
+	begun := time.Now()
 	results := (*c).DoMulti(ctx, cmds...)
+	l.trips.Observe(time.Since(begun))
+	l.pipeline.Observe(len(cmds))
 	fails := 0
 	for _, r := range results {
 		if failed(r.Error()) {
