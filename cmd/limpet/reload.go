@@ -13,6 +13,7 @@ import (
 	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/config"
+	"github.com/limpet-gateway/limpet/internal/proxyheader"
 	"github.com/limpet-gateway/limpet/reactor"
 )
 
@@ -132,6 +133,10 @@ func (n *node) apply(before, after *config.Loaded, changes config.Changes) error
 	if err != nil {
 		faults = append(faults, after.Fault("priority-rules", err.Error()))
 	}
+	proxies, err := proxyheader.ParseNetworks(c.ProxyTrusted)
+	if err != nil {
+		faults = append(faults, after.Fault("proxy-trusted", err.Error()))
+	}
 	installKeys := func() {}
 	if n.auth != nil {
 		if installKeys, err = n.auth.Prepare(jwtConfig(c), webhookConfig(c)); err != nil {
@@ -152,6 +157,7 @@ func (n *node) apply(before, after *config.Loaded, changes config.Changes) error
 	n.gateway.SetLimits(rateLimits(c))
 	n.gateway.SetAuthTimeout(c.AuthTimeout)
 	n.admission.SetLimits(admissionLimits(c))
+	n.proxies.Set(proxies)
 	n.api.TuneV1(apiConfig(c))
 	// Somebody may have set another level for the time being (PUT /v1/log): it
 	// holds unless the configuration speaks of the level anew.

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -260,5 +262,62 @@ func TestRotationUnderLoad(t *testing.T) {
 	come(ofNew...)()
 	if err := echo(stays, "opened with the old key"); err != nil {
 		t.Error(err)
+	}
+}
+
+// A load balancer that is put before a running gateway: its header is a bad
+// request until the file names it, and due from then on. Who was connected
+// stays, and stays counted by its own address.
+func TestReloadOfLoadBalancers(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "limpet.yaml")
+	if err := os.WriteFile(file, []byte("uplink: echo\nconns-per-ip: 1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, 0, "--config="+file, "--drain-window=0s")
+	status := func(header string) int {
+		t.Helper()
+		d := websocket.Dialer{HandshakeTimeout: patience, NetDial: func(network, addr string) (net.Conn, error) {
+			c, err := net.Dial(network, addr)
+			if err == nil {
+				_, err = io.WriteString(c, header)
+			}
+			return c, err
+		}}
+		c, resp, err := d.Dial("ws://"+p.Listen+"/ws", nil)
+		if resp == nil {
+			t.Fatalf("no answer: %v", err)
+		}
+		if err == nil {
+			t.Cleanup(func() { c.Close() })
+		}
+		return resp.StatusCode
+	}
+	const dev1, dev2 = "PROXY TCP4 192.0.2.1 192.0.2.9 1 2\r\n", "PROXY TCP4 192.0.2.2 192.0.2.9 1 2\r\n"
+	stays := p.mustDial("stays")
+	for header, want := range map[string]int{"": 429, dev1: 429} { // before a byte is read
+		if got := status(header); got != want {
+			t.Errorf("%q before: %d, want %d", header, got, want)
+		}
+	}
+	if err := os.WriteFile(file, []byte("uplink: echo\nconns-per-ip: 1\nproxy-trusted: 127.0.0.0/8\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.want("POST", "/v1/reload", "", 200, `"changed":["proxy-trusted"]`, `"restart":[]`)
+	for _, c := range []struct {
+		header string
+		want   int
+	}{{"", 400}, {dev1, 101}, {dev1, 429}, {dev2, 101}, {"PROXY UNKNOWN\r\n", 429}} {
+		if got := status(c.header); got != c.want {
+			t.Errorf("%q after: %d, want %d", c.header, got, c.want)
+		}
+	}
+	if err := echo(stays, "still here"); err != nil {
+		t.Error(err)
+	}
+	stays.Close()
+	for end := time.Now().Add(patience); status("PROXY UNKNOWN\r\n") != 101; time.Sleep(20 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatal("a connection of before the reload is still counted after its end")
+		}
 	}
 }

@@ -166,7 +166,7 @@ var keys = []Key{
 	{Name: "burst-per-ip", Section: "Connections", Live: true, Default: "0", DefaultNote: "as many as rate-per-ip",
 		Help: "how many of these may come at once",
 		bind: func(c *Serve) value { return intIn(&c.BurstPerIP, 0, maxConns) }},
-	{Name: "proxy-trusted", Section: "Connections", DefaultNote: "none, clients connect by themselves",
+	{Name: "proxy-trusted", Section: "Connections", Live: true, DefaultNote: "none, clients connect by themselves",
 		Help: "load balancers: connections from these networks must begin with a PROXY protocol header (version 1 or 2), whose address is then the client's for limits, logs, webhook and events; others may not send one",
 		bind: func(c *Serve) value { return networkList(&c.ProxyTrusted) }},
 	{Name: "sessions-per-principal", Section: "Connections", Default: "1",
