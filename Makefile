@@ -70,6 +70,10 @@ lint: ## gofmt, go vet, staticcheck
 	$(GO) tool staticcheck ./...
 	@set -e; for dir in $(NESTED); do echo "module $$dir:"; (cd $$dir && $(GO) vet ./...); done
 
+.PHONY: vuln
+vuln: ## look for known vulnerabilities in what the code calls (VULNDB=URL for another database)
+	.ci/vuln . $(NESTED)
+
 # Results are kept as text, JSON and a page with charts.
 RESULTS ?= bench/results
 # measure NAME,SCENARIO AND ARGUMENTS

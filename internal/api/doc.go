@@ -11,6 +11,7 @@
 // Errors are problem documents (RFC 9457). A handler that panics costs its
 // request and one log line, not the process.
 //
-// Who may ask is not decided here: the configuration allows only loopback
-// addresses as long as nobody has to authenticate.
+// Whether a token is asked for is not decided here: the configuration allows
+// only loopback addresses without one. What a web page sends through a browser
+// on this host is refused (browser.go).
 package api
