@@ -216,7 +216,7 @@ type BusStats struct {
 	Unleased  uint64 // pushes for one node that went to all, because its inbox was not known or it has none
 	Ignored   uint64 // records of an inbox that were for another node, and its business
 	Followed  uint64 // records of an inbox that were for a dead node, and taken over
-	Refused   uint64 // pushes for which the bus had no room
+	Refused   uint64 // pushes for which the bus had no room, on their way out or in
 	Failed    uint64 // pushes that the transport did not take in time
 }
 

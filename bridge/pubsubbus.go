@@ -2,45 +2,59 @@ package bridge
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // PubSub is a transport that gives a message to whoever is subscribed at that
 // moment, as Redis Pub/Sub does: at most once, and not at all to a node that
 // has just lost its connection.
 type PubSub interface {
-	// Publish returns the number of subscribers that were given the message.
+	// Publish returns the number of subscribers that were given the message. It
+	// fails rather than wait for a server that does not answer.
 	Publish(ctx context.Context, channel string, message []byte) (int, error)
-	// Subscribe calls receive with what comes on the channels, from one
-	// goroutine, until ctx ends; it subscribes again after a failure. ready is
-	// called when it is subscribed for the first time.
+	// Subscribe calls receive with what comes on the channels, one at a time,
+	// until ctx ends; it subscribes again after a failure. receive may keep the
+	// message and does not block. ready is called when it is subscribed to all
+	// for the first time.
 	Subscribe(ctx context.Context, channels []string, ready func(), receive func(message []byte)) error
 }
 
 // Limits of a PubSubBus.
 const (
 	pubSubSenders = 4
-	pubSubQueue   = 4096 // messages that wait for one sender; more are failed
+	pubSubQueue   = 4096     // messages that wait for one sender; more are refused
+	pubSubBytes   = 16 << 20 // of all messages that wait to be sent; more are refused
 	pubSubTimeout = time.Second
+	// pubSubPause is for how long nothing is tried after a failure: what is put
+	// meanwhile fails at once, so that nobody waits for a server that is away.
+	pubSubPause = 250 * time.Millisecond
+
+	arrivalsQueue = 8192     // pushes that have come and wait for the router; more are dropped
+	arrivalsBytes = 16 << 20 // of these
+	arrivalsBatch = 256      // given to the router at once
 )
 
 // PubSubBus is a bus for nodes that share no Kafka. It delivers at most once,
-// and loses what is under way when its transport fails.
+// and loses what is under way when its transport fails. What waits is bounded
+// in number, bytes and time.
 type PubSubBus struct {
 	transport PubSub
 	prefix    string
 	mine      uint64
 	log       *slog.Logger
 	queues    [pubSubSenders]chan pubSubMail
-	malformed atomic.Uint64
+	waiting   atomic.Int64 // bytes in the queues
+	resumeAt  atomic.Int64 // Unix nanoseconds before which nothing is sent, after a failure
+
+	arrivals chan *Push
+	arriving atomic.Int64 // bytes in arrivals
+
+	malformed, refused, failed, dropped atomic.Uint64
 
 	// mu is held for reading while something is put, so that nothing is put
 	// after Run has closed the bus and emptied the queues.
@@ -49,10 +63,11 @@ type PubSubBus struct {
 }
 
 type pubSubMail struct {
-	channel string
-	message []byte
-	spread  bool
-	done    func(error)
+	channel  string
+	message  []byte
+	spread   bool
+	deadline time.Time // nobody waits for it any longer
+	done     func(error)
 }
 
 // NewPubSubBus returns a bus whose channels begin with prefix. Run must follow.
@@ -60,7 +75,7 @@ func NewPubSubBus(transport PubSub, prefix string, incarnation uint64, log *slog
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	b := &PubSubBus{transport: transport, prefix: prefix, mine: incarnation, log: log}
+	b := &PubSubBus{transport: transport, prefix: prefix, mine: incarnation, log: log, arrivals: make(chan *Push, arrivalsQueue)}
 	for i := range b.queues {
 		b.queues[i] = make(chan pubSubMail, pubSubQueue)
 	}
@@ -75,30 +90,46 @@ func (b *PubSubBus) allChannel() string { return b.prefix + "broadcast" }
 
 // Forward implements Bus. A node to which nobody is subscribed is gone.
 func (b *PubSubBus) Forward(to uint64, p *Push, done func(error)) {
-	b.put(p, pubSubMail{b.nodeChannel(to), appendPush(nil, p), false, done})
+	b.put(p, b.nodeChannel(to), false, done)
 }
 
 // Broadcast implements Bus.
 func (b *PubSubBus) Broadcast(p *Push, done func(error)) {
-	b.put(p, pubSubMail{b.allChannel(), appendPush(nil, p), true, done})
+	b.put(p, b.allChannel(), true, done)
 }
 
-// errPubSubBusy fails a push for which there is no room in the bus.
-var errPubSubBusy = errors.New("the bus has no room")
+// Why a push is not sent.
+var (
+	errPubSubBusy = errors.New("the bus has no room")
+	errPubSubAway = errors.New("the bus has failed a moment ago")
+	errPubSubLate = errors.New("the bus was not in time")
+)
 
-// put queues m; pushes for one target keep their order.
-func (b *PubSubBus) put(p *Push, m pubSubMail) {
+// put queues p; pushes for one target keep their order.
+func (b *PubSubBus) put(p *Push, channel string, spread bool, done func(error)) {
 	b.mu.RLock()
 	defer b.mu.RUnlock()
-	if b.closed {
-		m.done(ErrBusClosed)
+	now := time.Now()
+	switch {
+	case b.closed:
+		done(ErrBusClosed)
+		return
+	case now.UnixNano() < b.resumeAt.Load():
+		b.failed.Add(1)
+		done(errPubSubAway)
 		return
 	}
-	select {
-	case b.queues[fnv32(p.To.String())%pubSubSenders] <- m:
-	default:
-		m.done(errPubSubBusy)
+	m := pubSubMail{channel, appendPush(nil, p), spread, now.Add(pubSubTimeout), done}
+	if b.waiting.Add(int64(len(m.message))) <= pubSubBytes {
+		select {
+		case b.queues[fnv32(p.To.String())%pubSubSenders] <- m:
+			return
+		default:
+		}
 	}
+	b.waiting.Add(-int64(len(m.message)))
+	b.refused.Add(1)
+	done(errPubSubBusy)
 }
 
 // Run sends, and gives what arrives to router, until ctx ends; then it returns
@@ -106,22 +137,14 @@ func (b *PubSubBus) put(p *Push, m pubSubMail) {
 func (b *PubSubBus) Run(ctx context.Context, router *Router, ready func()) error {
 	sending, stop := context.WithCancel(ctx)
 	defer stop()
-	var senders sync.WaitGroup
+	var tasks sync.WaitGroup
 	for _, queue := range b.queues {
-		senders.Go(func() { b.send(sending, queue) })
+		tasks.Go(func() { b.send(sending, queue) })
 	}
-	err := b.transport.Subscribe(ctx, []string{b.nodeChannel(b.mine), b.allChannel()}, ready, func(message []byte) {
-		p, err := parseMessage(message)
-		if err != nil {
-			b.malformed.Add(1)
-			return
-		}
-		if err := router.Arrived(ctx, []*Push{p}); err != nil && ctx.Err() == nil {
-			b.log.Warn("bus: a push was lost", "to", p.To.String(), "error", err)
-		}
-	})
+	tasks.Go(func() { b.deliver(sending, router) })
+	err := b.transport.Subscribe(ctx, []string{b.nodeChannel(b.mine), b.allChannel()}, ready, b.receive)
 	stop()
-	senders.Wait()
+	tasks.Wait()
 	b.mu.Lock()
 	b.closed = true
 	b.mu.Unlock()
@@ -132,6 +155,53 @@ func (b *PubSubBus) Run(ctx context.Context, router *Router, ready func()) error
 		return nil
 	}
 	return err
+}
+
+// receive takes in what the transport brings. It does not wait for the router,
+// which may be waiting for a loop: the transport's connection would look dead.
+func (b *PubSubBus) receive(message []byte) {
+	p, err := parseMessage(message)
+	if err != nil {
+		b.malformed.Add(1)
+		return
+	}
+	if b.arriving.Add(int64(len(p.Payload))) <= arrivalsBytes {
+		select {
+		case b.arrivals <- p:
+			return
+		default:
+		}
+	}
+	b.arriving.Add(-int64(len(p.Payload)))
+	b.dropped.Add(1)
+}
+
+// deliver gives the router what has arrived.
+func (b *PubSubBus) deliver(ctx context.Context, router *Router) {
+	batch := make([]*Push, 0, arrivalsBatch)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case p := <-b.arrivals:
+			batch = append(batch[:0], p)
+		}
+		for more := true; more && len(batch) < arrivalsBatch; {
+			select {
+			case p := <-b.arrivals:
+				batch = append(batch, p)
+			default:
+				more = false
+			}
+		}
+		if err := router.Arrived(ctx, batch); err != nil && ctx.Err() == nil {
+			b.log.Warn("bus: pushes were lost", "error", err)
+		}
+		for _, p := range batch {
+			b.arriving.Add(-int64(len(p.Payload)))
+		}
+		clear(batch)
+	}
 }
 
 // drainMail fails what was put while the bus closed.
@@ -152,17 +222,30 @@ func (b *PubSubBus) send(ctx context.Context, queue chan pubSubMail) {
 		case <-ctx.Done():
 			return
 		case m := <-queue:
-			m.done(b.publish(ctx, m))
+			b.waiting.Add(-int64(len(m.message)))
+			err := b.publish(ctx, m)
+			if err != nil && !errors.Is(err, ErrNodeGone) {
+				b.failed.Add(1)
+			}
+			m.done(err)
 		}
 	}
 }
 
 func (b *PubSubBus) publish(ctx context.Context, m pubSubMail) error {
-	ctx, cancel := context.WithTimeout(ctx, pubSubTimeout)
+	now := time.Now()
+	switch {
+	case now.UnixNano() < b.resumeAt.Load():
+		return errPubSubAway
+	case now.After(m.deadline):
+		return errPubSubLate
+	}
+	ctx, cancel := context.WithDeadline(ctx, m.deadline)
 	defer cancel()
 	n, err := b.transport.Publish(ctx, m.channel, m.message)
 	switch {
 	case err != nil:
+		b.resumeAt.Store(time.Now().Add(pubSubPause).UnixNano())
 		return fmt.Errorf("publish: %w", err)
 	case n == 0 && !m.spread:
 		return ErrNodeGone
@@ -170,63 +253,9 @@ func (b *PubSubBus) publish(ctx context.Context, m pubSubMail) error {
 	return nil
 }
 
-// A push as one message: a version, then the record's time in milliseconds, the
-// number of headers, their names and values, and the rest is the payload.
-// Numbers are uvarints, texts follow their length.
-const messageVersion = 1
-
-func appendPush(dst []byte, p *Push) []byte {
-	r := p.busRecord("", time.Now())
-	dst = append(dst, messageVersion)
-	dst = binary.AppendUvarint(dst, uint64(r.Timestamp.UnixMilli()))
-	dst = binary.AppendUvarint(dst, uint64(len(r.Headers)))
-	for _, h := range r.Headers {
-		dst = append(binary.AppendUvarint(dst, uint64(len(h.Key))), h.Key...)
-		dst = append(binary.AppendUvarint(dst, uint64(len(h.Value))), h.Value...)
+// Stats may be called from any goroutine.
+func (b *PubSubBus) Stats() BusStats {
+	return BusStats{
+		Malformed: b.malformed.Load(), Refused: b.refused.Load() + b.dropped.Load(), Failed: b.failed.Load(),
 	}
-	return append(dst, r.Value...)
 }
-
-var errBadMessage = errors.New("not a message of the bus")
-
-func parseMessage(data []byte) (*Push, error) {
-	if len(data) == 0 || data[0] != messageVersion {
-		return nil, errBadMessage
-	}
-	rest := data[1:]
-	number := func() (uint64, bool) {
-		n, size := binary.Uvarint(rest)
-		if size <= 0 {
-			return 0, false
-		}
-		rest = rest[size:]
-		return n, true
-	}
-	text := func() ([]byte, bool) {
-		n, ok := number()
-		if !ok || n > uint64(len(rest)) {
-			return nil, false
-		}
-		t := rest[:n]
-		rest = rest[n:]
-		return t, true
-	}
-	at, ok1 := number()
-	headers, ok2 := number()
-	if !ok1 || !ok2 || headers > maxBusHeaders {
-		return nil, errBadMessage
-	}
-	r := kgo.Record{Timestamp: time.UnixMilli(int64(at))}
-	for range headers {
-		key, ok1 := text()
-		value, ok2 := text()
-		if !ok1 || !ok2 {
-			return nil, errBadMessage
-		}
-		r.Headers = append(r.Headers, kgo.RecordHeader{Key: string(key), Value: value})
-	}
-	r.Value = rest
-	return parseBusRecord(&r)
-}
-
-const maxBusHeaders = 32

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -126,4 +128,122 @@ func FuzzParseMessage(f *testing.F) {
 			t.Errorf("%x: no target", data)
 		}
 	})
+}
+
+// stuckPubSub does not answer, as a server that hangs, until it is told to.
+type stuckPubSub struct {
+	memoryPubSub
+	stuck atomic.Bool
+	tried atomic.Int64
+}
+
+func (s *stuckPubSub) Publish(ctx context.Context, channel string, message []byte) (int, error) {
+	if s.stuck.Load() {
+		s.tried.Add(1)
+		<-ctx.Done()
+		return 0, ctx.Err()
+	}
+	return s.memoryPubSub.Publish(ctx, channel, message)
+}
+
+// runPubSub runs a bus until the test ends.
+func runPubSub(t *testing.T, bus *PubSubBus, r *Router) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ready, ended := make(chan struct{}), make(chan error, 1)
+	go func() { ended <- bus.Run(ctx, r, func() { close(ready) }) }()
+	<-ready
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("Run: %v", err)
+		}
+	})
+}
+
+// The server hangs while pushes come in: they fail, in bounded time and memory,
+// those on this node are delivered all the same, and it goes on afterwards.
+func TestPubSubBusHangs(t *testing.T) {
+	transport := &stuckPubSub{memoryPubSub: memoryPubSub{subs: map[string][]chan []byte{}}}
+	transport.stuck.Store(true)
+	bus := NewPubSubBus(transport, "limpet.", 1, nil)
+	local := newNode("user:here")
+	dir := &wires{users: map[string][]uint64{"here": {1}, "there": {2}}, groups: map[string][]uint64{}}
+	router := newTestRouter(t, RouterConfig{Incarnation: 1, Local: local, Directory: dir, Bus: bus})
+	runPubSub(t, bus, router)
+
+	const pushes = 1000
+	p := to(t, "user:there", strings.Repeat("x", 64<<10))
+	var settled, succeeded atomic.Int64
+	for range pushes { // four times what there is room for
+		bus.Forward(2, &p, func(err error) {
+			settled.Add(1)
+			if err == nil {
+				succeeded.Add(1)
+			}
+		})
+		if n := bus.waiting.Load(); n > pubSubBytes {
+			t.Fatalf("%d bytes wait, at most %d may", n, pubSubBytes)
+		}
+	}
+	eventually(t, "every push is settled", func() bool { return settled.Load() == pushes })
+	if s := bus.Stats(); succeeded.Load() != 0 || s.Refused == 0 || s.Failed == 0 || s.Refused+s.Failed != pushes {
+		t.Errorf("%d succeeded, stats %+v, want %d failed or refused", succeeded.Load(), s, pushes)
+	}
+	if n := transport.tried.Load(); n > pubSubSenders {
+		t.Errorf("%d were tried one after the other, at most %d should have been", n, pubSubSenders)
+	}
+	all := to(t, "all", "here")
+	results, err := router.Route(testContext(t), []*Push{&all})
+	if err != nil || results[0].Delivered != 1 {
+		t.Errorf("to all, while nobody else is reached: %+v, %v", results, err)
+	}
+
+	transport.stuck.Store(false)
+	other := NewPubSubBus(transport, "limpet.", 2, nil)
+	there := newNode("user:there")
+	runPubSub(t, other, newTestRouter(t, RouterConfig{Incarnation: 2, Local: there, Directory: dir, Bus: other}))
+	eventually(t, "pushes arrive again", func() bool {
+		again := to(t, "user:there", "again")
+		_, err := router.Route(testContext(t), []*Push{&again})
+		return err == nil && len(there.received()) > 0
+	})
+	if n := bus.waiting.Load(); n != 0 {
+		t.Errorf("%d bytes wait in an idle bus", n)
+	}
+}
+
+// More arrives than the node can deliver: it is dropped and counted, in bounded
+// memory, and does not hold up the transport.
+func TestPubSubBusIsBehind(t *testing.T) {
+	transport := &memoryPubSub{subs: map[string][]chan []byte{}}
+	bus := NewPubSubBus(transport, "limpet.", 1, nil)
+	gate := make(chan struct{})
+	local := &slowLocal{node: newNode("user:a"), gate: gate}
+	runPubSub(t, bus, newTestRouter(t, RouterConfig{Incarnation: 1, Local: local, Bus: bus, DedupWindow: -1}))
+	p := to(t, "user:a", strings.Repeat("x", 64<<10))
+	message := appendPush(nil, &p)
+	const pushes = 1000
+	for range pushes {
+		bus.receive(message)
+		if n := bus.arriving.Load(); n > arrivalsBytes {
+			t.Fatalf("%d bytes wait, at most %d may", n, arrivalsBytes)
+		}
+	}
+	close(gate)
+	eventually(t, "what was taken is delivered", func() bool { return len(local.received()) > 0 && bus.arriving.Load() == 0 })
+	if got, s := uint64(len(local.received())), bus.Stats(); s.Refused == 0 || got+s.Refused != pushes {
+		t.Errorf("%d delivered, %d dropped, of %d", got, s.Refused, pushes)
+	}
+}
+
+// slowLocal waits for a gate.
+type slowLocal struct {
+	*node
+	gate chan struct{}
+}
+
+func (s *slowLocal) User(name string, p *Push) Outcome {
+	<-s.gate
+	return s.node.User(name, p)
 }

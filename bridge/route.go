@@ -30,11 +30,11 @@ func (r *Router) Route(ctx context.Context, pushes []*Push) ([]Result, error) {
 		if err := under[i].wait(ctx); err != nil {
 			return results, fmt.Errorf("route: %w", err)
 		}
-		spread := results[i].Spread
 		under[i].settle(&results[i])
-		if spread && !results[i].Spread {
-			// Nobody else can be reached: those who are here get it all the same.
-			r.local(ctx, p, &results[i], patience)
+		if sent := under[i].sent; sent != nil && !results[i].Spread {
+			// The bus did not take it in time: those who are here get it all the
+			// same, and once, even if it comes by the bus late.
+			r.local(ctx, sent, &results[i], patience)
 		}
 		r.conclude(p, &results[i])
 	}
@@ -106,7 +106,11 @@ func (r *Router) route(ctx context.Context, p *Push, result *Result, where where
 		}
 		everywhere := *p
 		everywhere.spread = true
+		if everywhere.origin == "" {
+			everywhere.origin = fmt.Sprintf("%016x/%d", r.cfg.Incarnation, r.origins.Add(1))
+		}
 		result.Spread = true
+		under.sent = &everywhere
 		r.spread.Add(1)
 		bus.Broadcast(&everywhere, under.add())
 	default:

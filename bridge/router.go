@@ -82,6 +82,8 @@ type Router struct {
 	dedup *dedup // nil when switched off
 	log   *slog.Logger
 
+	origins atomic.Uint64 // numbers pushes that no record brought
+
 	delivered, forwarded, spread, blind, arrived, moved, duplicates atomic.Uint64
 	expired, offline, full, failed                                  atomic.Uint64
 }

@@ -13,6 +13,7 @@ type underway struct {
 	failed  int           // of those that the bus will not have
 	gone    int           // of the failed: because their node is gone
 	closed  bool          // the bus has ended
+	sent    *Push         // what was given to all nodes; not guarded: the router's
 	idle    chan struct{} // made by wait, closed when nothing is pending
 }
 

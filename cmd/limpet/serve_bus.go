@@ -11,9 +11,32 @@ import (
 
 // prepareBus gives router the bus to other nodes, if there is to be one.
 func (n *node) prepareBus(ctx context.Context, router *bridge.RouterConfig) error {
-	if !n.overKafka() {
+	switch n.busKind() {
+	case config.BusKafka:
+		return n.prepareKafkaBus(ctx, router)
+	case config.BusRedis:
+		return n.prepareRedisBus(router)
+	default:
 		return nil
 	}
+}
+
+// busKind is what auto comes to. A broker inside the process has no other
+// node, unless somebody says that it has.
+func (n *node) busKind() config.Bus {
+	switch {
+	case n.cfg.Bus != config.BusAuto:
+		return n.cfg.Bus
+	case n.uplink != nil && n.broker == nil:
+		return config.BusKafka
+	case n.cfg.Redis != "":
+		return config.BusRedis
+	default:
+		return config.BusLocal
+	}
+}
+
+func (n *node) prepareKafkaBus(ctx context.Context, router *bridge.RouterConfig) error {
 	c := bridge.KafkaBusConfig{Kafka: n.kafka, Topics: bridge.NewTopics(n.cfg.TopicPrefix), Incarnation: n.incarnation}
 	if n.directory != nil {
 		c.Inboxes = n.directory.inboxes
@@ -24,7 +47,7 @@ func (n *node) prepareBus(ctx context.Context, router *bridge.RouterConfig) erro
 	}
 	if n.directory != nil {
 		n.directory.inboxes.Lease(redisdir.InboxTopic{
-			Name: c.Topics.Inbox, Partitions: bus.InboxPartitions(), Changed: func(why error) { reportInbox(&n.ready, why) },
+			Name: c.Topics.Inbox, Partitions: bus.InboxPartitions(), Changed: func(why error) { reportPart(&n.ready, "inbox", why) },
 		})
 	}
 	router.Bus = bus
@@ -32,26 +55,27 @@ func (n *node) prepareBus(ctx context.Context, router *bridge.RouterConfig) erro
 	return nil
 }
 
-// reportInbox has /readyz say that pushes for this node go to all nodes. It
-// stays ready: they arrive.
-func reportInbox(ready *api.Readiness, why error) {
-	if why == nil {
-		ready.Restore("inbox")
-	} else {
-		ready.Degrade("inbox", why.Error())
+func (n *node) prepareRedisBus(router *bridge.RouterConfig) error {
+	transport, err := redisdir.NewPubSub(redisdir.PubSubConfig{
+		URL: n.cfg.Redis, CallTimeout: n.cfg.RedisTimeout, Log: n.log,
+		Changed: func(why error) { reportPart(&n.ready, "bus", why) },
+	})
+	if err != nil {
+		return badUsage(err)
 	}
+	bus := bridge.NewPubSubBus(transport, "lp:"+n.cfg.TopicPrefix, n.incarnation, n.log)
+	router.Bus = bus
+	n.bus = &busTask{run: func(ctx context.Context) error { return bus.Run(ctx, n.router, func() {}) }, stats: bus.Stats}
+	return nil
 }
 
-// overKafka reports whether nodes reach each other through Kafka. A broker
-// inside the process has no other node.
-func (n *node) overKafka() bool {
-	switch n.cfg.Bus {
-	case config.BusKafka:
-		return n.uplink != nil
-	case config.BusAuto:
-		return n.uplink != nil && n.broker == nil
-	default:
-		return false
+// reportPart has /readyz say what a part of the way between nodes lacks. The
+// node stays ready: it serves its own sessions.
+func reportPart(ready *api.Readiness, part string, why error) {
+	if why == nil {
+		ready.Restore(part)
+	} else {
+		ready.Degrade(part, why.Error())
 	}
 }
 
@@ -59,7 +83,7 @@ func (n *node) overKafka() bool {
 type busTask struct {
 	run    func(context.Context) error
 	stats  func() bridge.BusStats
-	lag    func() []bridge.PartitionLag
+	lag    func() []bridge.PartitionLag // nil without Kafka
 	cancel context.CancelFunc
 	done   chan struct{}
 }

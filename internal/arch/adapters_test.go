@@ -21,7 +21,7 @@ var adapters = []struct {
 	{"github.com/twmb/franz-go", []string{"bridge"},
 		"retries, buffers and acknowledgements are decided in one package"},
 	{"github.com/redis/rueidis", []string{"registry/redisdir"},
-		"pipelining and connection buffers are decided in one package"},
+		"pipelining and connection buffers are decided in one package, for the directory and for Pub/Sub"},
 	{"github.com/klauspost/compress", []string{"wsproto"},
 		"compressors are large: they are pooled in one place"},
 	{"github.com/prometheus/client_golang", []string{"internal/telemetry"},

@@ -41,6 +41,12 @@ func (l *Loaded) disagreements(known Faults) Faults {
 		fault("api", fmt.Sprintf(advice, "api-token"), "insecure-no-auth", "api-token")
 	}
 	l.authFaults(fault)
+	if l.Bus == BusKafka && l.Uplink != UplinkKafka {
+		fault("bus", "kafka needs uplink kafka", "uplink")
+	}
+	if l.Bus == BusRedis && l.Redis == "" {
+		fault("bus", "redis needs redis, the URL", "redis")
+	}
 	if l.Listen == l.API && !portIsFree(l.Listen) {
 		fault("api", "is the same address as listen", "listen")
 	}

@@ -239,6 +239,8 @@ func TestDisagreements(t *testing.T) {
 			`mailbox-bytes = "16MiB" (default): want at least max-message-size, 32MiB`}},
 		"message above uplink": {[]string{"--uplink-buffer", "1MiB"}, []string{
 			`uplink-buffer = "1MiB" (flag --uplink-buffer): want at least 32 times max-message-size, 2MiB`}},
+		"bus without redis": {[]string{"--bus=redis"}, []string{`bus = "redis" (flag --bus): redis needs redis, the URL`}},
+		"bus without kafka": {[]string{"--bus=kafka", "--uplink=echo"}, []string{`bus = "kafka" (flag --bus): kafka needs uplink kafka`}},
 		"silent about keys with a fault": {[]string{"--listen", ":8080", "--insecure-no-auth=maybe"}, []string{
 			`insecure-no-auth = "maybe" (flag --insecure-no-auth): want true or false`}},
 	} {
@@ -251,6 +253,7 @@ func TestDisagreements(t *testing.T) {
 	for _, args := range [][]string{
 		{"--api", "10.1.2.3:8081", "--api-token", "0123456789abcdef"},
 		{"--listen", "[::1]:8080", "--api", "localhost:8081"},
+		{"--bus=redis", "--uplink=echo", "--redis=redis://localhost:6379"},
 		{"--listen", "127.8.9.1:0", "--api", "127.8.9.1:0"},
 		{"--listen", ":8080", "--api", "10.1.2.3:8081", "--insecure-no-auth"},
 	} {

@@ -242,8 +242,9 @@ type Bus string
 
 // The buses.
 const (
-	BusAuto  Bus = "auto"  // kafka where brokers are given, local otherwise
+	BusAuto  Bus = "auto"  // kafka where brokers are given, redis where only that is, local otherwise
 	BusKafka Bus = "kafka" // the topics inbox and broadcast
+	BusRedis Bus = "redis" // Pub/Sub, which keeps nothing
 	BusLocal Bus = "local" // none: this node is alone
 )
 

@@ -73,6 +73,11 @@
 // topic along with its incarnation (inbox.go, lua/inbox.lua), and
 // [Directory.InboxOf] says whose is which without a round trip.
 //
+// # Pub/Sub
+//
+// [PubSub] has nothing to do with the directory: it carries pushes between nodes
+// that share no Kafka. It is here because rueidis is.
+//
 // # Left to others
 //
 // Closing sessions (Config.Displaced), emitting events (Config.Lost), and
