@@ -74,12 +74,19 @@ func (u *Uplink) eventItem(e *Event, n int) *item {
 	return it
 }
 
-// owe keeps an event for which there is no room.
+// owe keeps an event for which there is no room. A worker that sleeps is woken,
+// as by offer: it looks for room until there is some, and perhaps nothing else
+// ever comes.
 func (w *worker) owe(e Event) {
 	w.mu.Lock()
 	w.owed = append(w.owed, e)
+	wake := w.idle
+	w.idle = false
 	w.mu.Unlock()
 	w.u.count.owedEvents.Add(1)
+	if wake {
+		w.signal()
+	}
 }
 
 // takeOwedLocked moves owed events for which there is room to batch, oldest
