@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"time"
+
+	"github.com/limpet-gateway/limpet/bridge"
 )
 
 // How often Kafka is asked whether it answers, and how long it may take. A node
@@ -13,9 +15,10 @@ const (
 	kafkaAnswer   = 2 * time.Second
 )
 
-// watchKafka reports to /readyz whether Kafka answers, until ctx ends.
+// watchKafka reports to /readyz whether Kafka answers and takes records, until
+// ctx ends.
 func (n *node) watchKafka(ctx context.Context) {
-	lost := false
+	var health kafkaHealth
 	for ticker := time.NewTicker(kafkaAskEvery); ; {
 		select {
 		case <-ctx.Done():
@@ -26,17 +29,44 @@ func (n *node) watchKafka(ctx context.Context) {
 		asked, cancel := context.WithTimeout(ctx, kafkaAnswer)
 		err := n.uplink.Ping(asked)
 		cancel()
-		switch {
-		case ctx.Err() != nil:
+		if ctx.Err() != nil {
 			return
-		case err != nil && !lost:
-			lost = true
-			n.ready.Degrade("kafka", "does not answer: messages wait in memory, and are refused by priority when there is no more room")
-			n.log.Warn("Kafka does not answer", "err", err)
-		case err == nil && lost:
-			lost = false
+		}
+		before := health.trouble
+		switch now := health.look(err, n.uplink.Stats()); {
+		case now == before:
+		case now == "":
 			n.ready.Restore("kafka")
 			n.log.Info("Kafka answers again")
+		default:
+			n.ready.Degrade("kafka", now+": messages wait in memory, and are refused by priority when there is no more room")
+			n.log.Warn("Kafka "+now, "err", err)
 		}
 	}
+}
+
+// kafkaHealth judges Kafka from one look to the next.
+type kafkaHealth struct {
+	trouble        string // what is wrong, in words; empty: nothing
+	acked, retried uint64
+}
+
+// look returns what is wrong now. pinged is how Kafka answered. One that answers
+// and fails what is written to it, for a full disk or a topic that is gone and
+// may not be created, is in trouble until it takes a record, or none is left.
+func (h *kafkaHealth) look(pinged error, s bridge.UplinkStats) string {
+	const fails = "fails what is written to it"
+	taken := s.Acked > h.acked || s.Outstanding == 0
+	switch {
+	case pinged != nil:
+		h.trouble = "does not answer"
+	case taken:
+		h.trouble = ""
+	case s.Retried > h.retried:
+		h.trouble = fails
+	case h.trouble != fails:
+		h.trouble = ""
+	}
+	h.acked, h.retried = s.Acked, s.Retried
+	return h.trouble
 }
