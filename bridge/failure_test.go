@@ -24,8 +24,9 @@ type (
 
 const produceKey = int16(kmsg.Produce)
 
-// outageTime is how long the broker is away in TestUplinkOutage: short by
-// default, a minute where LIMPET_TEST_OUTAGE=60s says so.
+// outageTime is how long the broker is away in TestUplinkOutage and
+// TestUplinkKafkaKilled: short by default, a minute where LIMPET_TEST_OUTAGE=60s
+// says so.
 func outageTime(t *testing.T) time.Duration {
 	text := os.Getenv("LIMPET_TEST_OUTAGE")
 	if text == "" {
@@ -68,18 +69,22 @@ func TestUplinkOutage(t *testing.T) {
 	l.check(b)
 }
 
-// A real Kafka is killed under load and started again.
+// A real Kafka is killed under load and started again after a while.
 func TestUplinkKafkaKilled(t *testing.T) {
 	if realKafka == nil {
 		return // TestUplinkOutage is the same with the embedded broker
 	}
+	t.Parallel() // with TestUplinkOutage, when all that need this Kafka are through
 	b := startBroker(t)
 	const limit = 4 << 20
 	u := startUplink(t, b, UplinkConfig{BufferedBytes: limit, MaxMessageBytes: 1024})
 	l := startLedger(t, u, limit)
 	eventually(t, "messages are acknowledged", func() bool { return u.Stats().Acked > 1000 })
 	realKafka.Kill()
-	time.Sleep(time.Second)
+	time.Sleep(outageTime(t))
+	if refused, _ := l.seen(); refused == 0 {
+		t.Error("nothing was refused: the outage is not felt")
+	}
 	if err := realKafka.Start(testContext(t)); err != nil {
 		t.Fatal(err)
 	}
