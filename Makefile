@@ -81,7 +81,7 @@ define measure
 	@mkdir -p $(RESULTS)
 	set -o pipefail; bin/limpet bench $(2) --json $(RESULTS)/$(1).json --html $(RESULTS)/$(1).html | tee $(RESULTS)/$(1).txt
 endef
-bench bench-200k bench-1m: SHELL = bash
+bench bench-bridge bench-200k bench-1m: SHELL = bash
 
 .PHONY: baselines
 baselines: ## build the servers that the benchmark compares with, in bin/baseline
@@ -94,11 +94,13 @@ bench: build baselines ## measure idle, echo and fanout against gorilla servers 
 	$(call measure,fanout,fanout --spawn limpet$(comma)nethttp$(comma)gin$(comma)echo$(comma)gnet)
 comma = ,
 
-# What the host lacks for these, descriptors or memory, is said before the start.
 .PHONY: bench-bridge
-bench-bridge: ## measure messages per second into Kafka, and the way of a push
-	$(GO) test ./cmd/limpet -run '^$$' -bench '^Benchmark(Uplink|Push)' -benchtime 20000x
+bench-bridge: ## measure messages per second into Kafka, and the way of a push (minutes)
+	@mkdir -p $(RESULTS) bin
+	$(GO) test -c -o bin/limpet.test ./cmd/limpet
+	set -o pipefail; bench/bridge.sh bin/limpet.test | tee $(RESULTS)/bridge.txt
 
+# What the host lacks for these, descriptors or memory, is said before the start.
 .PHONY: bench-200k
 bench-200k: build ## measure 200,000 idle sessions in one process
 	$(call measure,idle-200k,idle --spawn limpet --conns 200000 --rounds 1 --steps 8 --rate 10000 --timeout 30s)
