@@ -30,7 +30,7 @@ func lines(s telemetry.Snapshot, rates *Rates) []line {
 	c := s.Connections
 	all := []line{
 		{"sessions", fmt.Sprintf("%s of %s principals; %s connections of %s", count(float64(s.Sessions)), count(float64(s.Principals)),
-			count(float64(c.Handshaking+c.Open+c.Closing+c.Lingering)), count(float64(c.Limit)))},
+			count(float64(c.Handshaking+c.Undecided+c.Open+c.Closing+c.Lingering)), count(float64(c.Limit)))},
 		{"opened", fmt.Sprintf("%s%s, refused %s%s", count(float64(s.Opened)), per(r.Opened), count(float64(sum(s.Refused))), per(r.Refused))},
 		{"closed", fmt.Sprintf("%s%s%s", count(float64(sum(s.Closed))), per(r.Closed), top(s.Closed, 3))},
 		{"messages", fmt.Sprintf("in %s%s, out %s%s, dropped %s%s", count(float64(s.Messages.In)), per(r.MessagesIn),

@@ -14,7 +14,7 @@ const transport = "websocket"
 
 var (
 	sessions    = gauge("sessions", "Open sessions now.", "transport")
-	conns       = gauge("connections", "Connections of clients now, by state: handshaking, open, closing, lingering (refused, and still reading why).", "transport", "state")
+	conns       = gauge("connections", "Connections of clients now, by state: handshaking, undecided (their authentication is under way), open, closing, lingering (refused, and still reading why).", "transport", "state")
 	connLimit   = gauge("connections_limit", "Connections above which newcomers are refused.")
 	loops       = gauge("event_loops", "Event loops that have served a connection.")
 	accepts     = counter("accepts_total", "Connections that were accepted from the kernel.", "transport")
@@ -47,6 +47,7 @@ func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	s := engine.Stats()
 	send(to, sessions, s.Sessions, transport)
 	send(to, conns, s.Handshaking, transport, "handshaking")
+	send(to, conns, s.Undecided, transport, "undecided")
 	send(to, conns, s.Open, transport, "open")
 	send(to, conns, s.Closing, transport, "closing")
 	send(to, conns, s.Lingering, transport, "lingering")

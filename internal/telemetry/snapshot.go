@@ -46,6 +46,7 @@ type Snapshot struct {
 // Connections of clients, by state.
 type Connections struct {
 	Handshaking int `json:"handshaking"`
+	Undecided   int `json:"undecided"` // their authentication is under way
 	Open        int `json:"open"`
 	Closing     int `json:"closing"`
 	Lingering   int `json:"lingering"`
@@ -139,7 +140,7 @@ func (s *Sources) addEngine(snap *Snapshot) {
 	}
 	e := s.Engine.Stats()
 	snap.Sessions = e.Sessions
-	snap.Connections = Connections{e.Handshaking, e.Open, e.Closing, e.Lingering, s.Engine.Limits().MaxConns}
+	snap.Connections = Connections{e.Handshaking, e.Undecided, e.Open, e.Closing, e.Lingering, s.Engine.Limits().MaxConns}
 	snap.Accepted, snap.Opened = e.Accepted, e.Opened
 	snap.Refused["limit"], snap.Refused["draining"], snap.Refused["request"] = e.RefusedLimit, e.RefusedDrain, e.RefusedHTTP
 	snap.Refused["admission"], snap.Refused["proxy_header"] = e.RefusedGate, e.RefusedProxy
