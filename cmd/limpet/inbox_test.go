@@ -125,6 +125,26 @@ func TestPushesThroughInboxes(t *testing.T) {
 		t.Errorf("pushes went to all nodes: %v", n)
 	}
 
+	// An order by record, whichever node reads it.
+	order := bridge.Push{To: bridge.Target{Kind: bridge.ToUser, Name: "bob"}, Opcode: session.Text, Control: bridge.Join, Group: "crew"}
+	if err := client.ProduceSync(t.Context(), order.Record("limpet.downlink", time.Now())).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	a.awaitAnswer("GET", "/v1/groups/crew", "", `"members":1,"nodes":[{"node":"b"`)
+
+	redis.Freeze() // nobody can be asked, so everybody is told
+	a.want("POST", "/v1/push", `{"to":"user:bob","data":"blind"}`, 200, `"result":"spread"`)
+	b.read(bob, "blind")
+	redis.Thaw()
+	a.awaitAnswer("POST", "/v1/push", `{"to":"user:bob","data":"seen"}`, `"result":"forwarded"`)
+	for got := ""; got != "seen"; { // until Redis is trusted again it is sent to all
+		_, message, err := bob.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = string(message)
+	}
+
 	if err := bob.WriteMessage(websocket.TextMessage, []byte("21 degrees")); err != nil {
 		t.Fatal(err)
 	}
