@@ -23,11 +23,12 @@ type Directory interface {
 
 // Bus carries pushes between nodes. done is called once for each call, from
 // any goroutine: with nil when the transport has the push, with ErrNodeGone,
-// ErrBusClosed or another error when it will never have it. What arrives is
-// given to Router.Arrived.
+// ErrBusClosed or another error when it will never have it. A call may wait for
+// room until ctx ends; a push that is not sent by then fails with ErrBusClosed,
+// if it still can be taken back. What arrives is given to Router.Arrived.
 type Bus interface {
-	Forward(to uint64, p *Push, done func(error)) // to: a node's incarnation
-	Broadcast(p *Push, done func(error))          // to every node, this one included
+	Forward(ctx context.Context, to uint64, p *Push, done func(error)) // to: a node's incarnation
+	Broadcast(ctx context.Context, p *Push, done func(error))          // to every node, this one included
 }
 
 // What a bus reports.

@@ -138,24 +138,24 @@ func (b *KafkaBus) read(records []*kgo.Record) {
 
 // forward puts p, which is for the node to, where that node alone reads it, or
 // where all do: then the others leave it alone.
-func (b *KafkaBus) forward(to uint64, p *Push, done func(error)) {
+func (b *KafkaBus) forward(ctx context.Context, to uint64, p *Push, done func(error)) {
 	addressed := *p
 	addressed.node = to
 	if b.cfg.Inboxes == nil {
-		b.toAll(&addressed, done)
+		b.toAll(ctx, &addressed, done)
 		return
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), inboxTimeout)
+	asking, cancel := context.WithTimeout(ctx, inboxTimeout)
 	defer cancel()
-	partition, alive, err := b.cfg.Inboxes.Of(ctx, to)
+	partition, alive, err := b.cfg.Inboxes.Of(asking, to)
 	switch {
 	case err == nil && !alive:
 		done(fmt.Errorf("inbox of node %016x: %w", to, ErrNodeGone))
 	case err != nil || partition == NoInbox:
 		b.unleased.Add(1)
-		b.toAll(&addressed, done)
+		b.toAll(ctx, &addressed, done)
 	default:
-		b.produce(b.cfg.Topics.Inbox, partition, &addressed, done)
+		b.produce(ctx, b.cfg.Topics.Inbox, partition, &addressed, done)
 	}
 }
 
@@ -191,7 +191,7 @@ func (b *KafkaBus) settleStrays(ctx context.Context, router *Router, strays []st
 			b.ignored.Add(1)
 		default:
 			s.push.hops++
-			b.forward(s.push.node, s.push, func(err error) {
+			b.forward(ctx, s.push.node, s.push, func(err error) {
 				if err != nil {
 					b.ignored.Add(1)
 				}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -275,5 +276,46 @@ func TestSessionsHereAreReachedWithoutABus(t *testing.T) {
 // refusing is a bus that takes nothing.
 type refusing struct{}
 
-func (refusing) Forward(_ uint64, _ *Push, done func(error)) { done(errors.New("away")) }
-func (refusing) Broadcast(_ *Push, done func(error))         { done(errors.New("away")) }
+func (refusing) Forward(_ context.Context, _ uint64, _ *Push, done func(error)) {
+	done(errors.New("away"))
+}
+func (refusing) Broadcast(_ context.Context, _ *Push, done func(error)) { done(errors.New("away")) }
+
+// Kafka is away while more is to be forwarded than fits into the bus: whoever
+// has a deadline gets an answer, and memory is bounded.
+func TestForwardWithoutKafka(t *testing.T) {
+	broker := startEmbedded(t)
+	dir := &wires{users: map[string][]uint64{"b": {2}}}
+	l := newLeases()
+	a, b := startNode(t, broker, 1, dir, l.of(1, 8)), startNode(t, broker, 2, dir, l.of(2, 8))
+	b.online["user:b"] = true
+	a.routeFrom(t, "user:b", "first")
+	var away atomic.Bool
+	away.Store(true)
+	broker.cluster.ControlKey(produceKey, func(kmsgRequest) (kmsgResponse, error, bool) {
+		broker.cluster.KeepControl()
+		if away.Load() {
+			return nil, errors.New("away"), true
+		}
+		return nil, nil, false
+	})
+	payload := []byte(strings.Repeat("x", 512<<10))
+	target, _ := ParseTarget("user:b")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for range 4 * busBuffered >> 20 { // of half a MiB each
+		if _, err := a.router.Route(ctx, []*Push{{To: target, Opcode: session.Text, Payload: payload}}); err == nil {
+			t.Fatal("a push is forwarded without Kafka")
+		}
+		if n := a.bus.client.BufferedProduceBytes(); n > busBuffered+int64(len(payload)) {
+			t.Fatalf("%d bytes are buffered", n)
+		}
+	}
+	away.Store(false)
+	eventually(t, "pushes arrive again", func() bool {
+		again, cancel := context.WithTimeout(context.Background(), testTimeout)
+		defer cancel()
+		_, err := a.router.Route(again, []*Push{{To: target, Opcode: session.Text, Payload: []byte("last")}})
+		return err == nil && slices.Contains(b.received(), "user:b=last")
+	})
+}

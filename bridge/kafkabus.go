@@ -181,27 +181,29 @@ func (b *KafkaBus) pushes(records []*kgo.Record) (mine []*Push, strays []stray) 
 }
 
 // Forward implements Bus.
-func (b *KafkaBus) Forward(to uint64, p *Push, done func(error)) { b.forward(to, p, done) }
+func (b *KafkaBus) Forward(ctx context.Context, to uint64, p *Push, done func(error)) {
+	b.forward(ctx, to, p, done)
+}
 
 // Broadcast implements Bus.
-func (b *KafkaBus) Broadcast(p *Push, done func(error)) {
+func (b *KafkaBus) Broadcast(ctx context.Context, p *Push, done func(error)) {
 	everybodys := *p
 	everybodys.node = 0 // of one that came by an inbox
-	b.toAll(&everybodys, done)
+	b.toAll(ctx, &everybodys, done)
 }
 
 // toAll puts p where every node reads it, also what is for one of them.
-func (b *KafkaBus) toAll(p *Push, done func(error)) {
-	b.produce(b.cfg.Topics.Broadcast, int32(fnv32(p.To.String())%uint32(b.broadcasts)), p, done)
+func (b *KafkaBus) toAll(ctx context.Context, p *Push, done func(error)) {
+	b.produce(ctx, b.cfg.Topics.Broadcast, int32(fnv32(p.To.String())%uint32(b.broadcasts)), p, done)
 }
 
-func (b *KafkaBus) produce(topic string, partition int32, p *Push, done func(error)) {
+func (b *KafkaBus) produce(ctx context.Context, topic string, partition int32, p *Push, done func(error)) {
 	r := p.busRecord(topic, time.Now())
 	r.Partition = partition
 	// Produce waits while the buffer is full: the downlink then reads no more.
-	b.client.Produce(context.Background(), r, func(_ *kgo.Record, err error) {
+	b.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
 		switch {
-		case errors.Is(err, kgo.ErrClientClosed):
+		case errors.Is(err, kgo.ErrClientClosed), err != nil && ctx.Err() != nil:
 			err = ErrBusClosed
 		case err != nil:
 			b.cfg.Kafka.logger().Warn("bus: kafka does not take a push", "to", p.To.String(), "bytes", len(p.Payload), "error", err)

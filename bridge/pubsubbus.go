@@ -88,13 +88,14 @@ func (b *PubSubBus) nodeChannel(incarnation uint64) string {
 
 func (b *PubSubBus) allChannel() string { return b.prefix + "broadcast" }
 
-// Forward implements Bus. A node to which nobody is subscribed is gone.
-func (b *PubSubBus) Forward(to uint64, p *Push, done func(error)) {
+// Forward implements Bus; it never waits. A node to which nobody is subscribed
+// is gone.
+func (b *PubSubBus) Forward(_ context.Context, to uint64, p *Push, done func(error)) {
 	b.put(p, b.nodeChannel(to), false, done)
 }
 
-// Broadcast implements Bus.
-func (b *PubSubBus) Broadcast(p *Push, done func(error)) {
+// Broadcast implements Bus; it never waits.
+func (b *PubSubBus) Broadcast(_ context.Context, p *Push, done func(error)) {
 	b.put(p, b.allChannel(), true, done)
 }
 

@@ -176,7 +176,7 @@ func TestPubSubBusHangs(t *testing.T) {
 	p := to(t, "user:there", strings.Repeat("x", 64<<10))
 	var settled, succeeded atomic.Int64
 	for range pushes { // four times what there is room for
-		bus.Forward(2, &p, func(err error) {
+		bus.Forward(testContext(t), 2, &p, func(err error) {
 			settled.Add(1)
 			if err == nil {
 				succeeded.Add(1)

@@ -96,7 +96,7 @@ func (r *Router) route(ctx context.Context, p *Push, result *Result, where where
 	case bus == nil:
 		r.local(ctx, p, result, patience)
 	case p.To.Kind == ToSession && p.To.Session.Incarnation != r.cfg.Incarnation:
-		r.forward(p.To.Session.Incarnation, p, result, under)
+		r.forward(ctx, p.To.Session.Incarnation, p, result, under)
 	case p.To.Kind == ToSession:
 		r.local(ctx, p, result, patience)
 	case p.To.Kind == ToAll, len(where.places) > r.cfg.GroupFanOut, where.blind, r.cfg.Directory == nil:
@@ -112,20 +112,20 @@ func (r *Router) route(ctx context.Context, p *Push, result *Result, where where
 		result.Spread = true
 		under.sent = &everywhere
 		r.spread.Add(1)
-		bus.Broadcast(&everywhere, under.add())
+		bus.Broadcast(ctx, &everywhere, under.add())
 	default:
 		r.local(ctx, p, result, patience)
 		next := *p
 		next.spread = p.spread || p.To.Kind == ToGroup || len(where.places) > 1
 		for _, place := range where.places {
 			if place.Incarnation != r.cfg.Incarnation {
-				r.forward(place.Incarnation, &next, result, under)
+				r.forward(ctx, place.Incarnation, &next, result, under)
 			}
 		}
 	}
 }
 
-func (r *Router) forward(to uint64, p *Push, result *Result, under *underway) {
+func (r *Router) forward(ctx context.Context, to uint64, p *Push, result *Result, under *underway) {
 	if p.hops >= maxHops {
 		return
 	}
@@ -133,7 +133,7 @@ func (r *Router) forward(to uint64, p *Push, result *Result, under *underway) {
 	next.hops++
 	result.Forwarded++
 	r.forwarded.Add(1)
-	r.cfg.Bus.Forward(to, &next, under.add())
+	r.cfg.Bus.Forward(ctx, to, &next, under.add())
 }
 
 // local delivers p on this node, unless it has been delivered before.

@@ -55,7 +55,7 @@ func (w *wires) Groups(_ context.Context, names []string) ([][]Place, error) {
 	return w.answers(w.groups, names)
 }
 
-func (w *wires) Forward(to uint64, p *Push, done func(error)) {
+func (w *wires) Forward(ctx context.Context, to uint64, p *Push, done func(error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch {
@@ -69,9 +69,9 @@ func (w *wires) Forward(to uint64, p *Push, done func(error)) {
 	}
 }
 
-func (w *wires) Broadcast(p *Push, done func(error)) {
+func (w *wires) Broadcast(ctx context.Context, p *Push, done func(error)) {
 	for to := range w.routers {
-		w.Forward(to, p, func(error) {})
+		w.Forward(ctx, to, p, func(error) {})
 	}
 	done(nil)
 }

@@ -52,7 +52,7 @@ func (n *Node) Push(ctx context.Context, pushes []api.Push) ([]api.Pushed, error
 		}
 		routed[i] = r
 	}
-	results, err := n.Router.Route(ctx, routed)
+	results, err := n.route(ctx, routed)
 	if err != nil {
 		return nil, err
 	}
@@ -61,6 +61,24 @@ func (n *Node) Push(ctx context.Context, pushes []api.Push) ([]api.Pushed, error
 		pushed[i] = describe(pushes[i].To, r)
 	}
 	return pushed, nil
+}
+
+// routeTimeout is what other nodes have to be given a push in. Kafka may be
+// away for longer than anybody wants to wait, and requests are few.
+const routeTimeout = 10 * time.Second
+
+// errNotTaken is what the API answers then. Whoever asks again should give the
+// push an id.
+var errNotTaken = fmt.Errorf("what is between the nodes has not taken it within %v: it may still arrive", routeTimeout)
+
+func (n *Node) route(ctx context.Context, pushes []*bridge.Push) ([]bridge.Result, error) {
+	ctx, cancel := context.WithTimeout(ctx, routeTimeout)
+	defer cancel()
+	results, err := n.Router.Route(ctx, pushes)
+	if err != nil && ctx.Err() != nil {
+		err = errNotTaken
+	}
+	return results, err
 }
 
 func toBridge(p api.Push) (*bridge.Push, error) {
@@ -109,7 +127,7 @@ func (n *Node) Order(ctx context.Context, o api.Order) (api.Pushed, error) {
 	}
 	orders := map[string]bridge.Control{"join": bridge.Join, "leave": bridge.Leave, "close": bridge.Close}
 	p := &bridge.Push{To: to, Opcode: session.Text, Control: orders[o.Do], Group: o.Group}
-	results, err := n.Router.Route(ctx, []*bridge.Push{p})
+	results, err := n.route(ctx, []*bridge.Push{p})
 	if err != nil {
 		return api.Pushed{}, err
 	}
