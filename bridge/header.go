@@ -12,8 +12,9 @@ const (
 	HeaderTo        = "limpet-to"        // user:NAME, session:ID, group:NAME or all
 	HeaderID        = "limpet-id"        // chosen by the sender; duplicates within a window are delivered once
 	HeaderTTL       = "limpet-ttl"       // milliseconds from the record's timestamp
-	HeaderControl   = "limpet-control"   // join, leave or close: an order instead of a message
+	HeaderControl   = "limpet-control"   // join, leave, close or extend: an order instead of a message
 	HeaderGroup     = "limpet-group"     // the group of join and leave
+	HeaderUntil     = "limpet-until"     // the new end of extend, in milliseconds since 1970; 0 is never
 
 	// Between nodes only.
 	headerOrigin = "limpet-origin" // partition/offset on the downlink: what recognises a redelivery

@@ -20,9 +20,10 @@ type Push struct {
 	Payload  []byte    // shared by all that it is delivered to: never changed
 
 	// Control makes it an order about the sessions it is for; Group is what
-	// they join or leave.
+	// they join or leave, Until when they end; zero is never.
 	Control Control
 	Group   string
+	Until   time.Time
 
 	// Confirm asks Local to wait until the loops have dealt with it, so that
 	// the outcome says what reached a socket.
@@ -43,9 +44,10 @@ const (
 	Join              // become members of Group; of a principal's sessions
 	Leave             // leave Group
 	Close             // end, as kicked
+	Extend            // end at Until, as for want of a newer token; of a principal's sessions
 )
 
-var controlWords = [...]string{"", "join", "leave", "close"}
+var controlWords = [...]string{"", "join", "leave", "close", "extend"}
 
 // String returns the word of the header.
 func (c Control) String() string { return controlWords[c] }
@@ -111,8 +113,18 @@ func (p *Push) parseControl(headers []kgo.RecordHeader) error {
 		p.Control = Leave
 	case "close":
 		p.Control = Close
+	case "extend":
+		p.Control = Extend
+		until := header(headers, HeaderUntil)
+		ms, err := strconv.ParseInt(string(until), 10, 64)
+		if err != nil || ms < 0 || ms > maxUntil {
+			return fmt.Errorf("%w: %s: %.40q: want 0 to %d milliseconds since 1970", ErrBadPush, HeaderUntil, until, int64(maxUntil))
+		}
+		if ms > 0 {
+			p.Until = time.UnixMilli(ms)
+		}
 	default:
-		return fmt.Errorf("%w: %s: %.40q: want join, leave or close", ErrBadPush, HeaderControl, word)
+		return fmt.Errorf("%w: %s: %.40q: want join, leave, close or extend", ErrBadPush, HeaderControl, word)
 	}
 	p.Group = string(group)
 	return p.checkControl()
@@ -125,11 +137,14 @@ func (p *Push) checkControl() error {
 		return nil
 	case p.To.Kind > ToSession || p.To.Kind == ToSession && p.Control != Close:
 		return fmt.Errorf("%w: %s is for user:NAME, close for session:ID too", ErrBadPush, HeaderControl)
-	case p.Control != Close && (p.Group == "" || len(p.Group) > MaxGroup):
+	case (p.Control == Join || p.Control == Leave) && (p.Group == "" || len(p.Group) > MaxGroup):
 		return fmt.Errorf("%w: %s: want 1 to %d bytes", ErrBadPush, HeaderGroup, MaxGroup)
 	}
 	return nil
 }
+
+// maxUntil is the end of the year 9999.
+const maxUntil = 253402300799999
 
 // maxTTL keeps a ttl far from the end of the clock's range.
 const maxTTL = 366 * 24 * time.Hour
@@ -162,6 +177,13 @@ func (p *Push) Record(topic string, now time.Time) *kgo.Record {
 	if p.Control != NoControl {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderControl, Value: []byte(p.Control.String())},
 			kgo.RecordHeader{Key: HeaderGroup, Value: []byte(p.Group)})
+		if p.Control == Extend {
+			until := int64(0)
+			if !p.Until.IsZero() {
+				until = min(max(p.Until.UnixMilli(), 1), maxUntil)
+			}
+			r.Headers = append(r.Headers, kgo.RecordHeader{Key: HeaderUntil, Value: strconv.AppendInt(nil, until, 10)})
+		}
 	}
 	return r
 }

@@ -29,11 +29,14 @@ func (n *node) startRouter(ctx context.Context) error {
 
 // serveV1 adds what services and operators use to the API.
 func (n *node) serveV1() {
-	node := gateway.NewNode(gateway.NodeConfig{
+	c := gateway.NodeConfig{
 		Gateway: n.gateway, Router: n.router, Uplink: n.uplink,
 		Node: n.cfg.Node, Incarnation: n.incarnation, Cluster: n.cluster(),
 		Reconfigure: n.reloadForAPI,
-	})
+	}
+	if n.auth != nil {
+		c.Auth = n.auth
+	}
 	n.serveTable()
-	n.api.HandleV1(node, apiConfig(&n.cfg))
+	n.api.HandleV1(gateway.NewNode(c), apiConfig(&n.cfg))
 }

@@ -29,6 +29,9 @@ type V1 interface {
 	Nodes(ctx context.Context) ([]Node, error)
 	// Stats returns counters that become JSON.
 	Stats() any
+	// Refresh prolongs the sessions of the token's principal until it expires.
+	// Its error is *Denied for a token that is not accepted, or wraps ErrConflict.
+	Refresh(ctx context.Context, token string) (Refreshed, error)
 	// Reload reads the configuration again. Its error is Faults, or wraps
 	// ErrConflict, and then nothing has changed.
 	Reload(ctx context.Context) (Reloaded, error)
@@ -128,6 +131,7 @@ func (v *v1) routes() []route {
 		{"DELETE /v1/groups/{group}/members/{user...}", v.leave},
 		{"GET /v1/nodes", v.nodes},
 		{"GET /v1/stats", v.stats},
+		{"POST /v1/refresh", v.refresh},
 		{"POST /v1/reload", v.reload},
 		{"GET /v1/openapi.json", v.describe},
 	}

@@ -69,6 +69,20 @@ func (n *fakeNode) Nodes(context.Context) ([]Node, error) {
 	return []Node{{Node: "n1", Incarnation: "0000000000000001", Sessions: 1, Alive: true}}, n.err
 }
 
+func (n *fakeNode) Refresh(_ context.Context, token string) (Refreshed, error) {
+	switch token {
+	case "good":
+		return Refreshed{Principal: "dev/1", Expires: &oneSession.Since, Pushed: n.result("user:dev/1")}, nil
+	case "nobody":
+		return Refreshed{Principal: "nobody", Pushed: n.result("user:nobody")}, nil
+	case "unasked":
+		return Refreshed{}, &Denied{Reason: "authentication is not available at the moment"}
+	case "open":
+		return Refreshed{}, fmt.Errorf("%w: nobody has to authenticate", ErrConflict)
+	}
+	return Refreshed{}, &Denied{Available: true, Reason: "the token has expired"}
+}
+
 func (n *fakeNode) Reload(context.Context) (Reloaded, error) {
 	return Reloaded{File: "limpet.yaml", Changed: []string{"rate-messages"}}, n.reloadErr
 }
@@ -153,6 +167,14 @@ func TestOpenAPI(t *testing.T) {
 		{"GET", "/v1/nodes", "/v1/nodes", "", 200},
 		{"GET", "/v1/stats", "/v1/stats", "", 200},
 		{"POST", "/v1/reload", "/v1/reload", "", 200},
+		{"POST", "/v1/refresh", "/v1/refresh", `{"token":"good"}`, 200},
+		{"POST", "/v1/refresh", "/v1/refresh", `{"token":"old"}`, 422},
+		{"POST", "/v1/refresh", "/v1/refresh", `{"token":"nobody"}`, 404},
+		{"POST", "/v1/refresh", "/v1/refresh", `{"token":"unasked"}`, 503},
+		{"POST", "/v1/refresh", "/v1/refresh", `{"token":"open"}`, 409},
+		{"POST", "/v1/refresh", "/v1/refresh", `{}`, 400},
+		{"POST", "/v1/refresh", "/v1/refresh", `{"token":"good","user":"root"}`, 400},
+		{"POST", "/v1/refresh", "/v1/refresh", `{"token":"` + strings.Repeat("x", MaxBodyBytes) + `"}`, 413},
 		{"GET", "/v1/openapi.json", "/v1/openapi.json", "", 200},
 		{"GET", "/v1/info", "/v1/info", "", 200},
 		{"GET", "/v1/snapshot", "/v1/snapshot", "", 200},

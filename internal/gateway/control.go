@@ -21,6 +21,8 @@ func (g *Gateway) Control(p *bridge.Push) bridge.Outcome {
 		done = g.table.LeavePrincipal(principal, []byte(p.Group))
 	case bridge.Close:
 		return g.closeSessions(p.To)
+	case bridge.Extend:
+		return each(g.table.AppendSessions(nil, principal), func(id session.ID) error { return g.engine.Extend(id, p.Until) })
 	}
 	if done == 0 {
 		return bridge.Outcome{Offline: 1}
@@ -34,9 +36,14 @@ func (g *Gateway) closeSessions(to bridge.Target) bridge.Outcome {
 	if to.Kind == bridge.ToUser {
 		ids = g.table.AppendSessions(nil, []byte(to.Name))
 	}
+	return each(ids, func(id session.ID) error { return g.engine.CloseSession(id, session.Kicked) })
+}
+
+// each adds up what becomes of an order for some sessions.
+func each(ids []session.ID, do func(session.ID) error) bridge.Outcome {
 	var sum bridge.Outcome
 	for _, id := range ids {
-		out := outcome(g.engine.CloseSession(id, session.Kicked), 1)
+		out := outcome(do(id), 1)
 		sum = bridge.Outcome{Delivered: sum.Delivered + out.Delivered, Offline: sum.Offline + out.Offline, Full: sum.Full + out.Full}
 	}
 	if len(ids) == 0 {

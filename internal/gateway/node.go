@@ -3,10 +3,12 @@ package gateway
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/api"
+	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/registry"
 )
@@ -28,6 +30,11 @@ type NodeConfig struct {
 	Cluster     Cluster        // nil: this node is alone
 	Node        string
 	Incarnation uint64
+	// Auth checks the tokens with which sessions are prolonged; nil where
+	// nobody has to authenticate.
+	Auth interface {
+		Check(ctx context.Context, r *auth.Request) *auth.Decision
+	}
 	// Reconfigure is Reload of api.V1.
 	Reconfigure func(context.Context) (api.Reloaded, error)
 }
@@ -41,6 +48,31 @@ func NewNode(c NodeConfig) *Node { return &Node{c} }
 
 // Reload implements api.V1.
 func (n *Node) Reload(ctx context.Context) (api.Reloaded, error) { return n.Reconfigure(ctx) }
+
+// Refresh implements api.V1. The sessions of the token's principal, on all
+// nodes, end when it does; groups, priority and rates stay what they were.
+func (n *Node) Refresh(ctx context.Context, token string) (api.Refreshed, error) {
+	if n.Auth == nil {
+		return api.Refreshed{}, fmt.Errorf("%w: nobody has to authenticate here, so no session ends with a token", api.ErrConflict)
+	}
+	d := n.Auth.Check(ctx, &auth.Request{Token: token, Facts: auth.Facts{Node: n.Node}})
+	switch {
+	case d.Denial != nil:
+		return api.Refreshed{}, &api.Denied{Available: d.Denial.Status != http.StatusServiceUnavailable, Reason: d.Denial.Reason}
+	case d.Identity.Principal == "": // let in although nobody could be asked
+		return api.Refreshed{}, &api.Denied{Reason: "authentication is not available at the moment"}
+	}
+	to := bridge.Target{Kind: bridge.ToUser, Name: d.Identity.Principal}
+	results, err := n.Router.Route(ctx, []*bridge.Push{{To: to, Opcode: session.Text, Control: bridge.Extend, Until: d.Identity.Expires}})
+	if err != nil {
+		return api.Refreshed{}, err
+	}
+	refreshed := api.Refreshed{Principal: to.Name, Pushed: describe(to.String(), results[0])}
+	if !d.Identity.Expires.IsZero() {
+		refreshed.Expires = &d.Identity.Expires
+	}
+	return refreshed, nil
+}
 
 // Push implements api.V1.
 func (n *Node) Push(ctx context.Context, pushes []api.Push) ([]api.Pushed, error) {
