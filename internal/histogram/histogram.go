@@ -1,7 +1,9 @@
 package histogram
 
 import (
+	"encoding/json"
 	"math"
+	"strconv"
 	"sync/atomic"
 	"time"
 )
@@ -62,6 +64,19 @@ type Snapshot struct {
 	Count  uint64
 	Sum    float64            // of all that was observed
 	Within map[float64]uint64 // how many were at most so large
+}
+
+// MarshalJSON has the bounds as texts: JSON has no other keys.
+func (s Snapshot) MarshalJSON() ([]byte, error) {
+	within := make(map[string]uint64, len(s.Within))
+	for bound, n := range s.Within {
+		within[strconv.FormatFloat(bound, 'g', -1, 64)] = n
+	}
+	return json.Marshal(struct {
+		Count  uint64
+		Sum    float64
+		Within map[string]uint64
+	}{s.Count, s.Sum, within})
 }
 
 func snapshot(buckets []atomic.Uint64, bounds []float64, sum float64) Snapshot {

@@ -1,6 +1,7 @@
 package histogram
 
 import (
+	"encoding/json"
 	"math"
 	"testing"
 	"time"
@@ -65,5 +66,12 @@ func TestQuantile(t *testing.T) {
 	}
 	if got := s.Quantile(1); !math.IsInf(got, 1) {
 		t.Errorf("all within %v s, want no bound", got)
+	}
+}
+
+func TestJSON(t *testing.T) {
+	got, err := json.Marshal(Snapshot{Count: 3, Sum: 1.5, Within: map[float64]uint64{0.001: 2, 64: 3}})
+	if want := `{"Count":3,"Sum":1.5,"Within":{"0.001":2,"64":3}}`; err != nil || string(got) != want {
+		t.Errorf("%s, %v; want %s", got, err, want)
 	}
 }
