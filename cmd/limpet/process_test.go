@@ -37,11 +37,18 @@ type process struct {
 // test ends, if it still runs then.
 func startProcess(t testing.TB, nofile int, args ...string) *process {
 	t.Helper()
-	args = append([]string{"serve", "--listen=127.0.0.1:0", "--api=127.0.0.1:0", "--log-format=json", "--node=test"}, args...)
-	cmd := exec.Command("limpet", args...)
+	command := []string{"limpet"}
 	if nofile > 0 {
-		cmd = exec.Command("sh", append([]string{"-c", fmt.Sprintf(`ulimit -n %d && exec limpet "$@"`, nofile), "limpet"}, args...)...)
+		command = []string{"sh", "-c", fmt.Sprintf(`ulimit -n %d && exec limpet "$@"`, nofile), "limpet"}
 	}
+	return startCommand(t, command, args...)
+}
+
+// startCommand is startProcess for another way to run limpet.
+func startCommand(t testing.TB, command []string, args ...string) *process {
+	t.Helper()
+	args = append([]string{"serve", "--listen=127.0.0.1:0", "--api=127.0.0.1:0", "--log-format=json", "--node=test"}, args...)
+	cmd := exec.Command(command[0], append(command[1:len(command):len(command)], args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	stderr, err := cmd.StderrPipe()
 	if err != nil {
@@ -126,6 +133,19 @@ func (p *process) mustDial(name string) *websocket.Conn {
 		p.t.Fatalf("dial as %s: %v (%v)", name, err, resp)
 	}
 	return c
+}
+
+// snapshot decodes /v1/snapshot into document.
+func (p *process) snapshot(document any) {
+	p.t.Helper()
+	resp, err := http.Get("http://" + p.API + "/v1/snapshot")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if err := json.NewDecoder(resp.Body).Decode(document); err != nil {
+		p.t.Fatal(err)
+	}
 }
 
 func (p *process) readyz() (int, string) {
