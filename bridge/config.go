@@ -93,6 +93,12 @@ func (c UplinkConfig) withDefaults() UplinkConfig {
 	return c
 }
 
+// LeastBufferedBytes is the smallest BufferedBytes with which a message of the
+// largest size fits into the smallest share.
+func (c UplinkConfig) LeastBufferedBytes() int64 {
+	return max(minBufferedBytes, 8*cost(c.withDefaults().MaxMessageBytes))
+}
+
 // Validate reports every fault of c at once.
 func (c UplinkConfig) Validate() error {
 	c = c.withDefaults()
@@ -107,8 +113,7 @@ func (c UplinkConfig) Validate() error {
 	if c.MaxMessageBytes < 1 {
 		fault("maximum message size %d: want at least 1 byte", c.MaxMessageBytes)
 	}
-	// A message of the largest size must fit into the smallest share.
-	if least := max(minBufferedBytes, 8*cost(c.MaxMessageBytes)); c.BufferedBytes < least {
+	if least := c.LeastBufferedBytes(); c.BufferedBytes < least {
 		fault("buffered bytes %d: want at least %d with messages of up to %d bytes", c.BufferedBytes, least, c.MaxMessageBytes)
 	}
 	if c.Partitions < 1 || c.InboxPartitions < 1 {

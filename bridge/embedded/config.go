@@ -17,9 +17,9 @@ const (
 	DefaultRetention         = 24 * time.Hour
 	DefaultRetentionInterval = time.Second
 
-	// minMaxBytes gives the smallest share, of one partition, still a few
+	// MinMaxBytes gives the smallest share, of one partition, still a few
 	// segments of minSegmentBytes.
-	minMaxBytes     = 8 << 20
+	MinMaxBytes     = 8 << 20
 	minSegmentBytes = 64 << 10
 
 	// MaxConns connections are served at a time; more wait to be accepted. A
@@ -98,8 +98,8 @@ func (c Config) Validate() error {
 		// Nothing authenticates its clients.
 		faults = append(faults, fmt.Errorf("address %q: the embedded broker listens on 127.0.0.1 only", c.Addr))
 	}
-	if c.MaxBytes < minMaxBytes {
-		faults = append(faults, fmt.Errorf("maximum size %d: want at least %d bytes", c.MaxBytes, int64(minMaxBytes)))
+	if c.MaxBytes < MinMaxBytes {
+		faults = append(faults, fmt.Errorf("maximum size %d: want at least %d bytes", c.MaxBytes, int64(MinMaxBytes)))
 	}
 	if c.Retention < time.Second {
 		faults = append(faults, fmt.Errorf("retention %v: want at least 1s", c.Retention))

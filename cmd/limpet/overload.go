@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/bridge/embedded"
 	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
@@ -71,6 +73,32 @@ func (n *node) checkBudget(memory *meter.MemoryMeter) error {
 	}
 	return fmt.Errorf("memory-budget: %s (from %s) is too small: %s; want at least %s",
 		config.FormatSize(n.memory.Budget>>10<<10), n.memory.BudgetFrom, why, config.FormatSize((need>>20+1)<<20))
+}
+
+// Parts of the budget that buffers may have, as divisors. Their configured
+// sizes suit a host; a small budget comes first, because a buffer fills faster
+// than memory is read.
+const (
+	uplinkPart = 4
+	brokerPart = 8 // of the embedded broker's log in memory, which takes about twice its records
+)
+
+// fitUplink keeps what waits for Kafka within its part of the budget, as long
+// as the largest messages still fit.
+func (n *node) fitUplink(c *bridge.UplinkConfig) {
+	configured := c.BufferedBytes
+	c.BufferedBytes = min(configured, max(n.memory.Budget/uplinkPart, c.LeastBufferedBytes()))
+	if c.BufferedBytes < configured {
+		n.log.Info("uplink-buffer is more than a quarter of memory-budget; less is used", "uplink_buffer", configured, "used", c.BufferedBytes)
+	}
+}
+
+// fitBroker keeps the embedded broker's log within its part of the budget,
+// where its size was not configured.
+func (n *node) fitBroker(c *embedded.Config) {
+	if c.MaxBytes == 0 && c.DataDir == "" {
+		c.MaxBytes = min(embedded.DefaultMaxBytesMemory, max(n.memory.Budget/brokerPart, embedded.MinMaxBytes))
+	}
 }
 
 // given says what a level costs, in the words of /readyz.

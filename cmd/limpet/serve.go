@@ -193,7 +193,9 @@ func (n *node) startKafka(ctx context.Context) error {
 	brokers := n.cfg.Kafka
 	if len(brokers) == 0 {
 		var err error
-		if n.broker, err = embedded.Start(brokerConfig(&n.cfg, n.engine.Limits().ForOthers, n.log)); err != nil {
+		broker := brokerConfig(&n.cfg, n.engine.Limits().ForOthers, n.log)
+		n.fitBroker(&broker)
+		if n.broker, err = embedded.Start(broker); err != nil {
 			return err
 		}
 		brokers = []string{n.broker.Addr()}
@@ -204,6 +206,7 @@ func (n *node) startKafka(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.fitUplink(&uplink)
 	uplink.OnRejected = func(id session.ID, priority session.Priority, err error) {
 		n.log.Warn("Kafka rejected a message for good", "session", id, "priority", priority.String(), "err", err)
 		if priority == session.High {
