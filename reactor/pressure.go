@@ -49,6 +49,9 @@ func total(n int64) int64 {
 	return n
 }
 
+// outboundLimit is how many unsent bytes one session may have now.
+func (e *Engine) outboundLimit() int { return e.tuned().OutboundLimit >> e.pressure.Load().Halvings }
+
 // overloaded reports whether a newcomer is refused to save memory. On a loop.
 func (e *Engine) overloaded() bool {
 	return e.pressure.Load().Refuse || e.newcomers.Add(-1) < 0

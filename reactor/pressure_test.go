@@ -85,7 +85,7 @@ func TestPressureHalvesLimits(t *testing.T) {
 	e := startEngine(t, Config{Loops: 1, OutboundLimit: 1 << 20, MailboxBytes: 1 << 20, OutboundBytes: 1 << 24, InboundBytes: 1 << 24}, &recorder{})
 	e.SetPressure(Pressure{Halvings: 3, Inbound: 1 << 30})
 	for name, c := range map[string]struct{ got, want int64 }{
-		"outbound limit": {e.outboundLimit.Load(), 1 << 17}, "mailbox": {e.mailboxBytes.Load(), 1 << 17},
+		"outbound limit": {int64(e.outboundLimit()), 1 << 17}, "mailbox": {e.mailboxBytes.Load(), 1 << 17},
 		"outbound": {e.outboundTotal.Load(), 1 << 21}, "inbound": {e.inboundTotal.Load(), 1 << 21},
 	} {
 		if c.got != c.want {
@@ -93,7 +93,7 @@ func TestPressureHalvesLimits(t *testing.T) {
 		}
 	}
 	e.SetPressure(Pressure{Halvings: 255, Inbound: 77})
-	if got := e.outboundLimit.Load(); got != 1<<20>>maxHalvings {
+	if got := int64(e.outboundLimit()); got != 1<<20>>maxHalvings {
 		t.Errorf("halved as often as can be: %d", got)
 	}
 	if got := e.inboundTotal.Load(); got != 77 {
@@ -199,7 +199,8 @@ func TestPressureSheds(t *testing.T) {
 
 // A batch of those to be shed holds the ones that rank highest, in order.
 func TestShedChoosesTheLongestIdle(t *testing.T) {
-	e := &Engine{cfg: Config{Heartbeat: 25 * time.Second}}
+	e := &Engine{}
+	e.tuning.Store(&tuned{Tuning: Tuning{Heartbeat: 25 * time.Second}})
 	e.loops.Store(new([]*loop))
 	l := &loop{engine: e, slab: newSlab(0)}
 	l.wheel.now = 1 << 20

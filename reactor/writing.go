@@ -28,7 +28,7 @@ func (l *loop) write(c *conn, b []byte) bool {
 // has read all that it was sent, so it may have a message of any size.
 func (l *loop) room(c *conn, n int) bool {
 	unsent := l.slab.socket(c).OutboundBuffered()
-	limit := l.engine.tuned().OutboundLimit >> l.engine.pressure.Load().Halvings
+	limit := l.engine.outboundLimit()
 	return unsent == 0 || unsent+n <= limit
 }
 
