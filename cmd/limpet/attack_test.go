@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,6 +54,14 @@ func TestAttacks(t *testing.T) {
 		{"token in two places", upgrade("Authorization: Bearer "+good, "Sec-WebSocket-Protocol: bearer."+good), 400},
 		{"page of a foreign origin", upgrade("Authorization: Bearer "+good, "Origin: https://evil.example"), 403},
 		{"origin that ends alike", upgrade("Authorization: Bearer "+good, "Origin: https://evilapp.example.com.evil.example"), 403},
+		{"token in the query, from a foreign page", strings.Replace(upgrade("Origin: https://evil.example"), "/ws", "/ws?access_token="+good, 1), 403},
+		{"line break in the query", strings.Replace(bearer(good), "/ws", "/ws?id=x%0d%0alevel=ERROR&access_token=%0a", 1), 400},
+		{"no Host", strings.Replace(bearer(good), "Host: x\r\n", "", 1), 400},
+		{"folded header", upgrade("Authorization: Bearer", " "+good), 400},
+		{"NUL in a header", upgrade("X-Nul: \x00", "Authorization: Bearer "+good), 400},
+		{"100 headers", upgrade(append(slices.Repeat([]string{"X-Pad: x"}, 100), "Authorization: Bearer "+good)...), 431},
+		{"another method", strings.Replace(bearer(good), "GET", "POST", 1), 405},
+		{"another version of the protocol", strings.Replace(bearer(good), "Version: 13", "Version: 8", 1), 426},
 		{"smuggled body", upgrade("Authorization: Bearer "+good, "Content-Length: 5") + "hello", 400},
 		{"request without an end", "GET /ws HTTP/1.1\r\nHost: x\r\n", ended},
 		{"nothing at all", "", ended},
@@ -93,7 +102,7 @@ func TestAttacks(t *testing.T) {
 		}
 	}
 	open := func() *websocket.Conn {
-		c, resp, err := websocket.DefaultDialer.Dial("ws://"+p.Listen+"/ws", http.Header{"Authorization": {"Bearer " + good}})
+		c, resp, err := (&websocket.Dialer{EnableCompression: true, HandshakeTimeout: patience}).Dial("ws://"+p.Listen+"/ws", http.Header{"Authorization": {"Bearer " + good}})
 		if err != nil {
 			t.Fatalf("a client with a token: %v, %v", err, resp)
 		}
@@ -107,6 +116,21 @@ func TestAttacks(t *testing.T) {
 	}{
 		{"unmasked frame", func(c *websocket.Conn) { _, _ = c.UnderlyingConn().Write([]byte{0x81, 1, 'x'}) }, 1002},
 		{"reserved bits", func(c *websocket.Conn) { _, _ = c.UnderlyingConn().Write([]byte{0xb1, 0x80, 0, 0, 0, 0}) }, 1002},
+		{"length longer than it need be", func(c *websocket.Conn) { _, _ = c.UnderlyingConn().Write([]byte{0x82, 0xfe, 0, 1, 0, 0, 0, 0, 'x'}) }, 1002},
+		{"control frame of 126 bytes", func(c *websocket.Conn) {
+			_, _ = c.UnderlyingConn().Write(append([]byte{0x89, 0xfe, 0, 126, 0, 0, 0, 0}, make([]byte, 126)...))
+		}, 1002},
+		{"control frame in parts", func(c *websocket.Conn) { _, _ = c.UnderlyingConn().Write([]byte{0x09, 0x80, 0, 0, 0, 0}) }, 1002},
+		{"continuation of nothing", func(c *websocket.Conn) { _, _ = c.UnderlyingConn().Write([]byte{0x80, 0x80, 0, 0, 0, 0}) }, 1002},
+		{"reserved close code", func(c *websocket.Conn) { _, _ = c.UnderlyingConn().Write([]byte{0x88, 0x82, 0, 0, 0, 0, 0x03, 0xed}) }, 1002},
+		{"message that inflates a thousandfold", func(c *websocket.Conn) {
+			c.EnableWriteCompression(true)
+			_ = c.WriteMessage(websocket.TextMessage, make([]byte, 1<<20))
+		}, 1009},
+		{"fragments without end", func(c *websocket.Conn) {
+			_, _ = c.UnderlyingConn().Write([]byte{0x02, 0x80, 0, 0, 0, 0})
+			_, _ = c.UnderlyingConn().Write(slices.Repeat([]byte{0x00, 0x80, 0, 0, 0, 0}, 2000))
+		}, 1009},
 		{"text that is not UTF-8", func(c *websocket.Conn) { _ = c.WriteMessage(websocket.TextMessage, []byte{0xff}) }, 1007},
 		{"large message", func(c *websocket.Conn) { _ = c.WriteMessage(websocket.BinaryMessage, make([]byte, 5<<10)) }, 1009},
 		{"announces an exabyte", func(c *websocket.Conn) {
