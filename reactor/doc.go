@@ -32,6 +32,9 @@
 //	writing.go     writes and the slow-consumer policy
 //	closing.go     every way in which a connection ends
 //	drain.go       the orderly end of a node
+//	pressure.go    how much is held back while memory is short
+//	crowd.go       what all sessions hold together, and who goes first
+//	shed.go        closing idle sessions at a paced rate
 //	fdtable.go     how many descriptors there are, and a table per loop
 //
 // # Failure

@@ -313,7 +313,7 @@ var keys = []Key{
 		Help: "growth of the heap in percent that starts a garbage collection; wins over GOGC of the environment",
 		bind: func(c *Serve) value { return intIn(&c.GOGC, 10, 1000) }},
 	{Name: "memory-limit", Section: "Memory", Default: "50%",
-		Help: "soft limit of the Go runtime: a size, or a share of the control group's limit (of the host's memory without one); the rest is for the kernel's sockets, about 4 KiB each; wins over GOMEMLIMIT of the environment",
+		Help: "soft limit of the Go runtime: a size, or a share of the control group's limit (of the host's memory without one); the rest is for the kernel's sockets, about 4 KiB each; at most five eighths of memory-budget; wins over GOMEMLIMIT of the environment",
 		bind: func(c *Serve) value { return memoryLimit(&c.MemoryLimit) }},
 	{Name: "memory-budget", Section: "Memory", Default: "80%",
 		Help: "memory that the gateway and the kernel's sockets of its clients may take: a size, or a share as of memory-limit; nearing it buffers shrink, messages are dropped by priority, newcomers get 503, then idle sessions are closed with 1013",

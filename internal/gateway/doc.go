@@ -7,6 +7,9 @@
 // handshake.go decides who gets in and as whom: at once, or through an
 // Authenticator that works away from the loops.
 //
+// relief.go reads what the parts hold for package overload, and has them give
+// up what its levels ask for.
+//
 // Open, Message and Close run on the event loops, the methods of Local on the
 // downlink's goroutines. The gateway keeps no state of its own per session:
 // the reactor's slab holds a reference into the table, and the table holds the

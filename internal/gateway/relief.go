@@ -21,12 +21,13 @@ type Relief struct {
 	ShedRate int   // sessions per second
 	// DirectoryOut reports whether Redis fails; nil on a node that is alone.
 	DirectoryOut func() bool
-	// Unreadable is told when memory cannot be read, each time; the ladder
-	// then goes by the reading before.
+	// Unreadable is told once when memory cannot be read any more; the ladder
+	// goes by the last reading until it can.
 	Unreadable func(error)
 
 	cpu    meter.CPUMeter
 	before meter.Memory
+	blind  bool
 }
 
 // Shares of the budget, as divisors.
@@ -61,9 +62,11 @@ func (r *Relief) Read() overload.Reading {
 	m, err := r.Memory.Read(stats.Conns)
 	if err != nil {
 		m = r.before
-		r.Unreadable(err)
+		if !r.blind {
+			r.Unreadable(err)
+		}
 	}
-	r.before = m
+	r.before, r.blind = m, err != nil
 	reading := overload.Reading{
 		Used: m.Charged, Budget: r.Budget, CPU: r.cpu.Share(time.Now()), Lag: stats.Lag,
 		Unfinished: int64(stats.UnfinishedBytes),
