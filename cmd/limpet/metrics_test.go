@@ -56,7 +56,7 @@ func TestMetricsOfAConversation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	push := exec.Command("limpet", "push", "--api", p.API, "--to", "user:dev1", "back")
+	push := exec.Command("limpet", "push", "--kafka", p.Kafka[0], "--to", "user:dev1", "back")
 	if out, err := push.CombinedOutput(); err != nil {
 		t.Fatalf("push: %v: %s", err, out)
 	}

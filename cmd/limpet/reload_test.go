@@ -107,9 +107,9 @@ func TestReload(t *testing.T) {
 	write("uplink: echo\nmax-conns: many\nretry-after: 1ms\nhartbeat: 1s\n")
 	p.signal(syscall.SIGHUP)
 	p.logged("the configuration is not reloaded, everything stays as it was", `"faults":3`)
-	answer := p.want("POST", "/v1/reload", "", 422, `"max-conns"`, `"value":"many"`, `"retry-after"`, "did you mean heartbeat?", "limpet.yaml:4")
+	p.want("POST", "/v1/reload", "", 422, `"max-conns"`, `"value":"many"`, `"retry-after"`, "did you mean heartbeat?", "limpet.yaml:4")
 	write("uplink: echo\nmax-conns: 20\nretry-after: 9s\napi-token: \"short\"\nmax-conns: 16777216\n")
-	if answer = p.want("POST", "/v1/reload", "", 422); strings.Contains(answer, "short") {
+	if answer := p.want("POST", "/v1/reload", "", 422); strings.Contains(answer, "short") {
 		t.Errorf("a secret is in the answer: %s", answer)
 	}
 	write("uplink: echo\nmax-conns: 16777216\nretry-after: 9s\n")
