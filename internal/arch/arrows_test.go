@@ -44,6 +44,7 @@ var testArrows = map[string][]string{
 	"reactor":           {"internal/proxyheader", "internal/admission"},
 	"bridge":            {"bridge/embedded", "bridge/kafkatest"},
 	"registry/redisdir": {"registry/redisdir/redistest"},
+	"internal/cluster":  {"registry/redisdir/redistest", "bridge/embedded"},
 	"bridge/client":     {"bridge/embedded"},
 }
 
