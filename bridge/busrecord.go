@@ -6,11 +6,17 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/limpet-gateway/limpet/internal/tracing"
 )
 
 // busRecord returns p as Record does, with what only nodes tell each other.
 func (p *Push) busRecord(topic string, now time.Time) *kgo.Record {
 	r := p.Record(topic, now)
+	if p.Trace.On() {
+		r.Context = p.Trace.Context()
+		r.Headers = appendTrace(r.Headers, p.Trace)
+	}
 	r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerHops, Value: strconv.AppendInt(nil, int64(p.hops), 10)})
 	if p.origin != "" {
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: headerOrigin, Value: []byte(p.origin)})
@@ -32,6 +38,7 @@ func parseBusRecord(r *kgo.Record) (*Push, error) {
 	}
 	p.origin = string(header(r.Headers, headerOrigin))
 	p.spread = header(r.Headers, headerPart) != nil
+	p.Trace = tracing.Continue(traceHeaders(r))
 	if node := header(r.Headers, headerFor); node != nil {
 		if p.node, err = strconv.ParseUint(string(node), 16, 64); err != nil {
 			return nil, fmt.Errorf("%w: %s: %.40q: want 16 hexadecimal digits", ErrBadPush, headerFor, node)

@@ -226,6 +226,7 @@ func (d *Downlink) pushes(records []*kgo.Record) []*Push {
 			continue
 		}
 		p.origin = fmt.Sprintf("%d/%d", r.Partition, r.Offset)
+		p.Trace = d.cfg.Kafka.Tracer.Join(traceHeaders(r))
 		pushes = append(pushes, &p)
 	}
 	return pushes

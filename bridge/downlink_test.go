@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/tracing"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -249,7 +251,7 @@ func TestParsePush(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(Push{})); diff != "" {
+		if diff := cmp.Diff(c.want, got, cmp.AllowUnexported(Push{}), cmpopts.EquateComparable(tracing.Trace{})); diff != "" {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}

@@ -17,7 +17,9 @@ import (
 // then by the client until it calls back.
 type item struct {
 	// The client carries record.Context through to the call-back, which finds
-	// the item there by Value, also when a hook has wrapped the context.
+	// the item there by Value, also when a hook has wrapped the context. It is the
+	// background, and never written: the client may look at a record's context
+	// after the call-back.
 	context.Context
 
 	record  kgo.Record
@@ -36,7 +38,7 @@ type item struct {
 	alone    bool   // was sent with nothing else in its batch
 }
 
-const maxHeaders = 6
+const maxHeaders = 7 // 5, and those of a trace
 
 // itemKey is how the call-back asks a context for its item.
 type itemKey struct{}

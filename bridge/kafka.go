@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/limpet-gateway/limpet/internal/tracing"
 )
 
 // Settings of every client, with what taught them.
@@ -33,9 +35,10 @@ type Kafka struct {
 	Brokers  []string // host:port
 	ClientID string   // shown in the brokers' logs; empty means limpet
 	TLS      *tls.Config
-	Options  []kgo.Opt // more: SASL, hooks of metrics and tracing
+	Options  []kgo.Opt // more, as SASL
 	Logger   *slog.Logger
-	Traffic  *Traffic // what is counted of all clients; nil counts nothing
+	Traffic  *Traffic        // what is counted of all clients; nil counts nothing
+	Tracer   *tracing.Tracer // follows records to their acknowledgement; nil follows none
 }
 
 // Validate reports every fault of k at once.
@@ -75,6 +78,9 @@ func (k Kafka) newClient(more ...kgo.Opt) (*kgo.Client, error) {
 	}
 	if k.Traffic != nil {
 		opts = append(opts, kgo.WithHooks(trafficHooks{k.Traffic}))
+	}
+	if k.Tracer != nil {
+		opts = append(opts, kgo.WithHooks(newPublishSpans(k.Tracer, id)))
 	}
 	opts = append(append(opts, k.Options...), more...)
 	client, err := kgo.NewClient(opts...)

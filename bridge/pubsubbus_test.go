@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/tracing"
 )
 
 // memoryPubSub is a PubSub within the process.
@@ -109,7 +111,7 @@ func TestBusMessage(t *testing.T) {
 		t.Errorf("it expires %v later", d)
 	}
 	got.Expires = p.Expires
-	if diff := cmp.Diff(p, got, cmp.AllowUnexported(Push{})); diff != "" {
+	if diff := cmp.Diff(p, got, cmp.AllowUnexported(Push{}), cmpopts.EquateComparable(tracing.Trace{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
 	for n := range len(message) - len(p.Payload) { // whatever is cut off its head

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/tracing"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -28,6 +29,8 @@ type Push struct {
 	// Confirm asks Local to wait until the loops have dealt with it, so that
 	// the outcome says what reached a socket.
 	Confirm bool
+
+	Trace tracing.Trace // where it is followed; zero where nobody does
 
 	node   uint64 // incarnation of the node that it is for; 0 is whoever reads it
 	origin string // see headerOrigin; empty for a push that no record brought

@@ -48,7 +48,7 @@ func (t *recordText) fill(it *item, m *Message, topic string) {
 		{Key: HeaderPriority, Value: t.priority[m.Priority]},
 	}
 	it.record = kgo.Record{
-		Context:   it,
+		Context:   it.within(m.Trace),
 		Topic:     topic,
 		Key:       key,
 		Value:     it.buf[len(m.Principal):],

@@ -16,6 +16,7 @@ func (r *Router) Route(ctx context.Context, pushes []*Push) ([]Result, error) {
 			return nil, err
 		}
 	}
+	spans := r.follow(pushes)
 	results := make([]Result, len(pushes))
 	found, err := r.lookUp(ctx, pushes)
 	if err != nil {
@@ -37,6 +38,9 @@ func (r *Router) Route(ctx context.Context, pushes []*Push) ([]Result, error) {
 			r.local(ctx, sent, &results[i], patience)
 		}
 		r.conclude(p, &results[i])
+		if spans != nil {
+			settled(spans[i], &results[i])
+		}
 	}
 	return results, nil
 }
@@ -192,8 +196,9 @@ func (r *Router) conclude(p *Push, result *Result) {
 // fails when ctx ends before all have been dealt with.
 func (r *Router) Arrived(ctx context.Context, pushes []*Push) error {
 	patience := time.Now().Add(r.cfg.HandOff)
+	spans := r.follow(pushes)
 	var moved []*Push
-	for _, p := range pushes {
+	for i, p := range pushes {
 		r.arrived.Add(1)
 		var result Result
 		if p.Expired(time.Now()) {
@@ -205,9 +210,13 @@ func (r *Router) Arrived(ctx context.Context, pushes []*Push) error {
 		if gone && !p.spread && p.hops < maxHops {
 			r.moved.Add(1)
 			moved = append(moved, p)
-			continue
+			result = Result{}
+		} else {
+			r.conclude(p, &result)
 		}
-		r.conclude(p, &result)
+		if spans != nil {
+			settled(spans[i], &result)
+		}
 	}
 	if len(moved) == 0 {
 		return nil

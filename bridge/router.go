@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"sync/atomic"
 	"time"
+
+	"github.com/limpet-gateway/limpet/internal/tracing"
 )
 
 // Limits of routing.
@@ -33,6 +35,8 @@ type RouterConfig struct {
 	DedupEntries int
 	GroupFanOut  int
 	HandOff      time.Duration
+
+	Tracer *tracing.Tracer // follows pushes that have a trace; nil follows none
 
 	// OnUndelivered is told of a push that reached no session, once in the
 	// cluster. It must not block. May be nil.

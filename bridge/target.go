@@ -25,6 +25,22 @@ const (
 	MaxGroup     = 128
 )
 
+// String returns the word that a target of the kind begins with.
+func (k TargetKind) String() string {
+	switch k {
+	case ToUser:
+		return "user"
+	case ToSession:
+		return "session"
+	case ToGroup:
+		return "group"
+	case ToAll:
+		return "all"
+	default:
+		return fmt.Sprintf("target(%d)", uint8(k))
+	}
+}
+
 // Target says for whom a push is. As text it is user:NAME, session:ID,
 // group:NAME or all.
 type Target struct {
@@ -69,15 +85,11 @@ func ParseTarget(text string) (Target, error) {
 // String returns the text that ParseTarget reads.
 func (t Target) String() string {
 	switch t.Kind {
-	case ToUser:
-		return "user:" + t.Name
+	case ToUser, ToGroup:
+		return t.Kind.String() + ":" + t.Name
 	case ToSession:
-		return "session:" + t.Session.String()
-	case ToGroup:
-		return "group:" + t.Name
-	case ToAll:
-		return "all"
+		return t.Kind.String() + ":" + t.Session.String()
 	default:
-		return fmt.Sprintf("target(%d)", uint8(t.Kind))
+		return t.Kind.String()
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/tracing"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -21,6 +22,7 @@ type Message struct {
 	Opcode    session.Opcode
 	Priority  session.Priority
 	Payload   []byte
+	Trace     tracing.Trace // where the record belongs; zero where nobody follows
 }
 
 // Verdict is what became of a message.

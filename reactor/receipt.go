@@ -13,6 +13,7 @@ type Receipt struct {
 	offline   atomic.Int32
 	dropped   atomic.Int32
 	done      chan struct{}
+	then      func(Outcome) // nil: nobody is called
 }
 
 // Outcome is what became of a push, in sessions.
@@ -25,6 +26,11 @@ type Outcome struct {
 // NewReceipt returns a receipt for one call of Send, Multicast or Broadcast.
 func NewReceipt() *Receipt { return &Receipt{done: make(chan struct{})} }
 
+// Then has f called with the outcome once it is complete, by whoever completes
+// it: mostly a loop, so f must not block. Before the call of Send, Multicast or
+// Broadcast.
+func (r *Receipt) Then(f func(Outcome)) { r.then = f }
+
 // Wait returns the outcome once it is complete, or what is known of it and
 // the context's error.
 func (r *Receipt) Wait(ctx context.Context) (Outcome, error) {
@@ -34,7 +40,18 @@ func (r *Receipt) Wait(ctx context.Context) (Outcome, error) {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	return Outcome{int(r.delivered.Load()), int(r.offline.Load()), int(r.dropped.Load())}, err
+	return r.outcome(), err
+}
+
+func (r *Receipt) outcome() Outcome {
+	return Outcome{int(r.delivered.Load()), int(r.offline.Load()), int(r.dropped.Load())}
+}
+
+func (r *Receipt) complete() {
+	if r.then != nil {
+		r.then(r.outcome())
+	}
+	close(r.done)
 }
 
 // expect says how many loops have a part in it. Before any mail is put.
@@ -43,7 +60,7 @@ func (r *Receipt) expect(parts int) {
 		return
 	}
 	if parts == 0 {
-		close(r.done)
+		r.complete()
 		return
 	}
 	r.parts.Store(int32(parts))
@@ -58,6 +75,6 @@ func (r *Receipt) add(o Outcome) {
 	r.offline.Add(int32(o.Offline))
 	r.dropped.Add(int32(o.Dropped))
 	if r.parts.Add(-1) == 0 {
-		close(r.done)
+		r.complete()
 	}
 }

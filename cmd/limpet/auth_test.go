@@ -13,6 +13,17 @@ import (
 
 const jwtSecret = "0123456789abcdef0123456789abcdef"
 
+// token is one that a gateway with jwtSecret accepts for so long.
+func token(t testing.TB, principal string, life time.Duration) string {
+	t.Helper()
+	claims := jwt.MapClaims{"sub": principal, "exp": time.Now().Add(life).Unix()}
+	text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, claims).SignedString([]byte(jwtSecret))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
+}
+
 // A gateway with authentication, as an operator runs it: who has a token gets
 // in under its name and is sent away when it expires, who has none gets 401,
 // the API wants its own token, and no secret is in the log.
@@ -21,13 +32,7 @@ func TestServeWithTokens(t *testing.T) {
 	t.Setenv("LIMPET_JWT_SECRET", jwtSecret)
 	t.Setenv("LIMPET_API_TOKEN", apiToken)
 	p := startProcess(t, 0, "--auth=jwt", "--uplink=echo", "--log-level=debug")
-	token := func(life time.Duration) string {
-		text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": "dev1", "exp": time.Now().Add(life).Unix()}).SignedString([]byte(jwtSecret))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return text
-	}
+	token := func(life time.Duration) string { return token(t, "dev1", life) }
 	url := "ws://" + p.Listen + "/ws"
 	for _, query := range []string{"", "?id=dev1", "?access_token=" + token(-time.Hour)} {
 		_, resp, err := websocket.DefaultDialer.Dial(url+query, nil)

@@ -21,9 +21,7 @@ func (n *node) prepareAuth(context.Context) error {
 	if !n.cfg.Authenticates() {
 		return nil
 	}
-	n.auth, err = auth.New(authConfig(&n.cfg, n.log, func(id session.ID, d *auth.Decision) {
-		_ = n.engine.Decide(id, d) // fails only when the loops are ending
-	}))
+	n.auth, err = auth.New(authConfig(&n.cfg, n.log, n.gateway.Decided))
 	if err != nil {
 		return err
 	}

@@ -64,7 +64,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 	if err != nil {
 		t.Error(err)
 	}
-	return fmt.Sprintf("%+v\n%+v\n%+v\n", directoryConfig(c, nil), authConfig(c, nil, nil), admissionLimits(c)) + fmt.Sprintf("%+v %v %+v %+v\n", router, undelivered, rateLimits(c), rules) +
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v %+v\n", directoryConfig(c, nil), authConfig(c, nil, nil), admissionLimits(c), exporterConfig(c, nil), tracerConfig(c)) + fmt.Sprintf("%+v %v %+v %+v\n", router, undelivered, rateLimits(c), rules) +
 		fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
 }
 
@@ -95,6 +95,7 @@ func TestEveryKeyIsHandedOut(t *testing.T) {
 		"jwt-refresh": "9s", "jwt-issuer": "i", "jwt-audience": "a", "jwt-leeway": "9s", "jwt-claim-principal": "p", "jwt-claim-groups": "g",
 		"jwt-claim-tenant": "t", "jwt-claim-priority": "x", "jwt-claim-messages": "m", "jwt-claim-bytes": "b", "webhook-url": "http://b/",
 		"webhook-timeout": "1s", "webhook-concurrency": "9", "webhook-remember": "9s", "webhook-fail-open": "true",
+		"trace-endpoint": "http://127.0.0.1:4318", "trace-sample": "0.5", "trace-limit": "9", "trace-principals": "true",
 		"gogc": "77", "memory-limit": "77MiB", "memory-budget": "77MiB",
 	}
 	for _, key := range config.Keys() {

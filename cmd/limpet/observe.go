@@ -26,6 +26,9 @@ func (n *node) observe() error {
 		Overload:   n.overload.guard,
 		OverRate:   n.gateway.OverRate,
 	}
+	if n.traces != nil {
+		sources.Traces, sources.Spans = n.traces.Tracer, n.traces.exporter.Stats
+	}
 	if n.downlink != nil {
 		sources.Downlink = n.downlink.Downlink
 		sources.Traffic = &n.traffic

@@ -96,6 +96,7 @@ func (n *node) startUntil(ctx context.Context, signals <-chan os.Signal) error {
 // node is a running gateway process: what start built, in that order.
 type node struct {
 	cfg         config.Serve
+	traces      *traces // nil: nobody is followed
 	log         *slog.Logger
 	logs        *telemetry.Log // log, and what changes its level
 	incarnation uint64
@@ -140,7 +141,7 @@ func (n *node) start(ctx context.Context) error {
 	n.log.Debug("memory limits", "gogc", n.memory.GOGC, "limit", n.memory.Bytes, "from", n.memory.From, "capped", n.memory.Capped,
 		"budget", n.memory.Budget, "budget_from", n.memory.BudgetFrom)
 	for _, step := range []func(context.Context) error{
-		n.prepareEngine, n.checkHost, n.startKafka, n.joinDirectory, n.startRouter, n.prepareAuth, n.guardMemory, n.startEngine, n.startBus, n.startDownlink, n.startAPI, n.startDirectory,
+		n.startTraces, n.prepareEngine, n.checkHost, n.startKafka, n.joinDirectory, n.startRouter, n.prepareAuth, n.guardMemory, n.startEngine, n.startBus, n.startDownlink, n.startAPI, n.startDirectory,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -177,6 +178,7 @@ func (n *node) prepareEngine(context.Context) error {
 		return badUsage(err) // config checks the form, so this is rare
 	}
 	n.gateway.SetRules(rules)
+	n.gateway.SetTracer(n.tracer())
 	return nil
 }
 
@@ -202,6 +204,7 @@ func (n *node) startKafka(ctx context.Context) error {
 	}
 	n.kafka = kafkaConfig(&n.cfg, brokers, n.log)
 	n.kafka.Traffic = &n.traffic
+	n.kafka.Tracer = n.tracer()
 	uplink, err := uplinkConfig(&n.cfg, n.kafka)
 	if err != nil {
 		return err

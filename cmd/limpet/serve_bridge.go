@@ -16,6 +16,7 @@ func (n *node) startRouter(ctx context.Context) error {
 		events = n.uplink.Event
 	}
 	router := routerConfig(&n.cfg, n.incarnation, n.gateway, events, n.log)
+	router.Tracer = n.tracer()
 	if n.directory != nil {
 		router.Directory = cluster.New(n.directory.directory, n.table, n.cfg.Node)
 	}
@@ -38,5 +39,9 @@ func (n *node) serveV1() {
 		c.Auth = n.auth
 	}
 	n.serveTable()
-	n.api.HandleV1(gateway.NewNode(c), apiConfig(&n.cfg))
+	v1 := apiConfig(&n.cfg)
+	if n.traces != nil {
+		v1.Follow = n.traces.HTTP
+	}
+	n.api.HandleV1(gateway.NewNode(c), v1)
 }

@@ -77,6 +77,9 @@ func (n *node) stop(flush time.Duration) error {
 	if n.broker != nil {
 		n.broker.Close()
 	}
+	if n.traces != nil {
+		within(stopTimeout, func(ctx context.Context) { n.traces.stop(ctx, n.log) })
+	}
 	if n.api != nil {
 		within(stopTimeout, func(ctx context.Context) { _ = n.api.Close(ctx) })
 	}

@@ -99,6 +99,10 @@ type Node struct {
 type V1Config struct {
 	Token         string // empty: everybody who can reach the address
 	BroadcastRate int    // broadcasts per second
+
+	// Follow begins to trace a request and returns it with what ends that;
+	// name is the operation's. nil traces none.
+	Follow func(r *http.Request, name string) (_ *http.Request, end func())
 }
 
 // openAPI describes what HandleV1 serves; a test compares the two.
@@ -142,7 +146,7 @@ func (s *Server) HandleV1(node V1, c V1Config) {
 	v := &v1{node: node, broadcasts: s.broadcasts}
 	s.TuneV1(c)
 	for _, r := range v.routes() {
-		s.Handle(r.pattern, r.handler)
+		s.Handle(r.pattern, followed(r, c.Follow))
 	}
 }
 
@@ -188,4 +192,16 @@ func carries(r *http.Request, want *[sha256.Size]byte) bool {
 	scheme, given, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	got := sha256.Sum256([]byte(strings.TrimSpace(given)))
 	return strings.EqualFold(scheme, "Bearer") && subtle.ConstantTimeCompare(got[:], want[:]) == 1
+}
+
+// followed is the handler of r, traced by follow.
+func followed(r route, follow func(*http.Request, string) (*http.Request, func())) http.Handler {
+	if follow == nil {
+		return r.handler
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, request *http.Request) {
+		request, end := follow(request, r.pattern)
+		defer end()
+		r.handler(w, request)
+	})
 }

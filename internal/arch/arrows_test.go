@@ -14,7 +14,7 @@ var arrows = map[string][]string{
 	"reactor":   {"wsproto", "internal/session"},
 	"wsproto":   {"internal/session"},
 	"registry":  {"internal/session"},
-	"bridge":    {"internal/session", "internal/histogram"},
+	"bridge":    {"internal/session", "internal/histogram", "internal/tracing"},
 	"bench":     {"bench/load", "bench/probe", "bench/report", "bench/target"},
 	"sysctl":    {},
 	"internal/": {},
@@ -28,8 +28,10 @@ var arrows = map[string][]string{
 	"internal/auth":               {"internal/session"},
 	"internal/config":             {"internal/nearest"},
 	"internal/live":               {"internal/telemetry"},
-	"internal/telemetry":          {"internal/admission", "reactor", "registry", "registry/redisdir", "bridge", "internal/session", "internal/overload", "internal/meter", "internal/histogram"},
-	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/api", "internal/overload", "internal/meter"},
+	"internal/tracing":            {},
+	"internal/tracing/otlp":       {},
+	"internal/telemetry":          {"internal/admission", "reactor", "registry", "registry/redisdir", "bridge", "internal/session", "internal/overload", "internal/meter", "internal/histogram", "internal/tracing", "internal/tracing/otlp"},
+	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/tracing", "internal/api", "internal/overload", "internal/meter"},
 	"registry/redisdir/redistest": {},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
 	"registry/redisdir":           {"registry", "internal/session", "internal/histogram"},
@@ -46,6 +48,8 @@ var testArrows = map[string][]string{
 	"registry/redisdir": {"registry/redisdir/redistest"},
 	"internal/cluster":  {"registry/redisdir/redistest", "bridge/embedded"},
 	"bridge/client":     {"bridge/embedded"},
+
+	"internal/tracing/otlp": {"internal/tracing", "internal/tracing/tracetest"},
 }
 
 // reasons says why an arrow that somebody may want is forbidden. The first

@@ -37,18 +37,20 @@ func (d *Denial) Error() string {
 	return fmt.Sprintf("%d %s: %s", d.Status, http.StatusText(d.Status), d.Reason)
 }
 
-// Decision is the answer to one Request: one of the two is set.
+// Decision is the answer to one Request: one of the first two is set.
 type Decision struct {
 	Identity *Identity
 	Denial   *Denial
+	Tag      any // that of the request
 }
 
 // Request is one handshake that waits for a decision.
 type Request struct {
 	ID       session.ID // what the session will be called
-	Deadline time.Time  // nobody waits for the answer any longer
+	Deadline time.Time  // nobody waits for the answer any longer: it is 503, unchecked
 	Token    string     // "" if the request carried none
 	Facts    Facts      // for a webhook; may be empty without one
+	Tag      any        // comes back with the decision
 
 	denied *Denial // by the methods tried so far
 }

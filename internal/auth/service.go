@@ -51,6 +51,9 @@ type slowMethod interface {
 
 var unsettled = &Denial{Status: 503, Reason: "not decided yet"}
 
+// tooLate is told about a request that nobody waits for any longer.
+var tooLate = &Denial{Status: 503, Reason: "the decision came too late"}
+
 // Service checks requests on workers of its own. Its methods may be called
 // from any goroutine.
 type Service struct {
@@ -230,11 +233,11 @@ func (s *Service) Check(ctx context.Context, r *Request) *Decision {
 			id, denial = m.(slowMethod).settle(ctx, r)
 		}
 		if denial == nil {
-			return &Decision{Identity: id}
+			return &Decision{Identity: id, Tag: r.Tag}
 		}
 		r.denied = moreHelpful(r.denied, denial)
 	}
-	return &Decision{Denial: r.denied}
+	return &Decision{Denial: r.denied, Tag: r.Tag}
 }
 
 // Stats returns what the service has done and holds.
@@ -263,6 +266,7 @@ func (s *Service) work(st *stage, queue <-chan *Request, slow bool) {
 func (s *Service) handle(st *stage, r *Request, slow bool) {
 	if !r.Deadline.IsZero() && time.Now().After(r.Deadline) {
 		s.count.late.Add(1) // the connection has been answered
+		s.cfg.Decided(r.ID, &Decision{Denial: tooLate, Tag: r.Tag})
 		return
 	}
 	m := st.in.Load().method
@@ -276,7 +280,7 @@ func (s *Service) handle(st *stage, r *Request, slow bool) {
 	switch {
 	case denial == nil:
 		s.count.accepted.Add(1)
-		s.cfg.Decided(r.ID, &Decision{Identity: id})
+		s.cfg.Decided(r.ID, &Decision{Identity: id, Tag: r.Tag})
 		return
 	case denial == unsettled:
 		s.pass(st.slow, r)
@@ -306,7 +310,7 @@ func (s *Service) deny(r *Request, d *Denial) {
 	} else {
 		s.count.denied.Add(1)
 	}
-	s.cfg.Decided(r.ID, &Decision{Denial: d})
+	s.cfg.Decided(r.ID, &Decision{Denial: d, Tag: r.Tag})
 }
 
 // moreHelpful chooses between the answers of two methods: 503, since the

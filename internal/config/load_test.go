@@ -86,6 +86,7 @@ func TestDefaults(t *testing.T) {
 		DrainWindow: 10 * time.Second, FDTables: FDTablesAuto, MailboxMessages: 65536, MailboxBytes: 16 << 20,
 		GOGC: 50, MemoryLimit: MemoryLimit{Percent: 50},
 		MemoryBudget: MemoryLimit{Percent: 80}, ShedRate: 500, LogFormat: LogText, LogLevel: LogInfo,
+		TraceSample: 0.01, TraceLimit: 100,
 		Rules: Rules{Priority: PriorityHigh, RateBurst: 2 * time.Second, RatePolicy: RateClose, Events: true, DedupWindow: 2 * time.Minute, Bus: BusAuto, BroadcastRate: 10},
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

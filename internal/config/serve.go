@@ -192,6 +192,16 @@ type Serve struct {
 	LogFormat LogFormat
 	LogLevel  LogLevel
 
+	// TraceEndpoint is the URL of a collector of traces. Empty: the one that the
+	// OpenTelemetry SDK's environment variables name, if any.
+	TraceEndpoint string
+	// TraceSample is the share, 0 to 1, of what begins here that is traced.
+	TraceSample float64
+	// TraceLimit is how many traces are followed per second.
+	TraceLimit int
+	// TracePrincipals names principals in spans.
+	TracePrincipals bool
+
 	Rules
 
 	// InsecureNoAuth allows addresses that are not loopback although nobody

@@ -139,6 +139,15 @@ func oneOf[T ~string](field *T, words ...T) value {
 	})
 }
 
+// shareOf is a part of a whole.
+func shareOf(field *float64) value {
+	print := func(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+	return checked(field, "share", "a number from 0 to 1, as 0.01", print, func(text string) (float64, bool) {
+		f, err := strconv.ParseFloat(text, 64)
+		return f, err == nil && f >= 0 && f <= 1
+	})
+}
+
 // memoryLimit is a size, or a share of the memory that there is. It cannot be
 // switched off: without a limit a control group ends the process instead.
 func memoryLimit(field *MemoryLimit) value {

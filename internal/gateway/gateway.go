@@ -7,6 +7,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/tracing"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
 )
@@ -25,6 +26,9 @@ type Gateway struct {
 	// Atomic.
 	rules    atomic.Pointer[Rules] // never nil; replaced by SetRules
 	overRate [session.Low + 1]atomic.Uint64
+
+	tracer *tracing.Tracer // nil: nobody is followed; fixed before the engine starts
+	traced sessionTraces
 }
 
 // New returns a gateway over table. SetEngine and SetUplink must follow before
@@ -47,30 +51,35 @@ func (g *Gateway) Message(s reactor.Session, op session.Opcode, payload []byte) 
 		g.beyondRate(s, payload)
 		return
 	}
-	g.uplink(g, s, op, payload)
+	span := g.follow(s, op, len(payload))
+	g.uplink(g, s, op, payload, span)
+	span.End()
 }
 
 // Close implements reactor.Handler.
 func (g *Gateway) Close(s reactor.Session, reason session.CloseReason) {
 	g.ended(s, reason)
 	g.table.Remove(registry.Ref(s.Ref()))
+	g.traced.forget(s.ID())
 }
 
-// Uplink takes what a session sent. It runs on the event loops and must not
-// block; the payload is borrowed.
-type Uplink func(g *Gateway, s reactor.Session, op session.Opcode, payload []byte)
+// Uplink takes what a session sent, as a part of span. It runs on the event
+// loops and must not block; the payload is borrowed.
+type Uplink func(g *Gateway, s reactor.Session, op session.Opcode, payload []byte, span tracing.Span)
 
 // Echo sends each message back: for conformance tests and benchmarks.
-func Echo(_ *Gateway, s reactor.Session, op session.Opcode, payload []byte) { s.Reply(op, payload) }
+func Echo(_ *Gateway, s reactor.Session, op session.Opcode, payload []byte, _ tracing.Span) {
+	s.Reply(op, payload)
+}
 
 // Discard drops each message.
-func Discard(*Gateway, reactor.Session, session.Opcode, []byte) {}
+func Discard(*Gateway, reactor.Session, session.Opcode, []byte, tracing.Span) {}
 
 // Kafka hands each message to up, with the priority that the rules give it, or
 // its session's. A message of high priority that cannot be accepted ends its
 // session with 1013 rather than be lost in silence.
 func Kafka(up *bridge.Uplink) Uplink {
-	return func(g *Gateway, s reactor.Session, op session.Opcode, payload []byte) {
+	return func(g *Gateway, s reactor.Session, op session.Opcode, payload []byte, span tracing.Span) {
 		var name [session.MaxPrincipal]byte
 		verdict := up.Accept(bridge.Message{
 			Session:   s.ID(),
@@ -78,7 +87,11 @@ func Kafka(up *bridge.Uplink) Uplink {
 			Opcode:    op,
 			Priority:  g.rules.Load().Content.Of(payload, s.Priority()),
 			Payload:   payload,
+			Trace:     span.Trace,
 		})
+		if verdict != bridge.Accepted {
+			span.Fail(verdict.String())
+		}
 		if verdict == bridge.Refused {
 			s.Close(session.UplinkRefused)
 		}

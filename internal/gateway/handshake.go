@@ -52,6 +52,19 @@ func (g *Gateway) SetOrigins(o *auth.Origins) { g.door.origins.Store(o) }
 
 // Open implements reactor.Handler.
 func (g *Gateway) Open(o *reactor.Opening) *wsproto.Refusal {
+	if g.tracer == nil {
+		return g.open(o, nil)
+	}
+	spans := g.followHandshake(o)
+	refused := g.open(o, spans)
+	if spans != nil {
+		g.settle(spans, o, refused)
+	}
+	return refused
+}
+
+// open decides over o. spans is nil where nobody follows the handshake.
+func (g *Gateway) open(o *reactor.Opening, spans *handshakeSpans) *wsproto.Refusal {
 	if g.door.authenticator == nil {
 		return g.openUnchecked(o)
 	}
@@ -61,7 +74,7 @@ func (g *Gateway) Open(o *reactor.Opening) *wsproto.Refusal {
 		}
 		return g.enter(o, decision.Identity)
 	}
-	return g.ask(o)
+	return g.ask(o, spans)
 }
 
 // openUnchecked lets a peer in as who it says it is, or as somebody new.
@@ -79,7 +92,7 @@ func (g *Gateway) openUnchecked(o *reactor.Opening) *wsproto.Refusal {
 }
 
 // ask hands the request to the authenticator and puts the decision off.
-func (g *Gateway) ask(o *reactor.Opening) *wsproto.Refusal {
+func (g *Gateway) ask(o *reactor.Opening, spans *handshakeSpans) *wsproto.Refusal {
 	r := o.Request
 	query, inQuery := r.Query(tokenParameter)
 	token, source, err := auth.FindToken(r.Authorization(), r.Offers(), query, inQuery)
@@ -90,6 +103,10 @@ func (g *Gateway) ask(o *reactor.Opening) *wsproto.Refusal {
 		return wrongOrigin()
 	}
 	request := &auth.Request{ID: o.ID, Token: token, Deadline: time.Now().Add(time.Duration(g.door.timeout.Load()))}
+	if spans != nil {
+		g.authenticating(spans)
+		request.Tag = spans
+	}
 	if g.door.authenticator.NeedsFacts() {
 		request.Facts = g.door.facts(o)
 	}

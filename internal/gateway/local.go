@@ -36,26 +36,30 @@ func (g *Gateway) Group(group string, p *bridge.Push) bridge.Outcome {
 
 // All implements bridge.Local.
 func (g *Gateway) All(p *bridge.Push) bridge.Outcome {
-	r := toReactor(p)
-	return confirmed(r.Receipt, outcome(g.engine.Broadcast(r), g.engine.Sessions()))
+	r := g.toReactor(p)
+	return confirmed(p, r.Receipt, outcome(g.engine.Broadcast(r), g.engine.Sessions()))
 }
 
 func (g *Gateway) toSessions(ids []session.ID, p *bridge.Push) bridge.Outcome {
-	r := toReactor(p)
+	r := g.toReactor(p)
 	switch len(ids) {
 	case 0:
 		return bridge.Outcome{Offline: 1}
 	case 1:
-		return confirmed(r.Receipt, outcome(g.engine.Send(ids[0], r), 1))
+		return confirmed(p, r.Receipt, outcome(g.engine.Send(ids[0], r), 1))
 	default:
-		return confirmed(r.Receipt, outcome(g.engine.Multicast(ids, r), len(ids)))
+		return confirmed(p, r.Receipt, outcome(g.engine.Multicast(ids, r), len(ids)))
 	}
 }
 
-func toReactor(p *bridge.Push) reactor.Push {
+func (g *Gateway) toReactor(p *bridge.Push) reactor.Push {
 	r := reactor.Push{Opcode: p.Opcode, Priority: p.Priority, Payload: p.Payload}
-	if p.Confirm {
+	followed := g.tracer != nil && p.Trace.On()
+	if p.Confirm || followed {
 		r.Receipt = reactor.NewReceipt()
+	}
+	if followed {
+		r.Receipt.Then(g.deliver(p))
 	}
 	return r
 }
@@ -65,9 +69,9 @@ func toReactor(p *bridge.Push) reactor.Push {
 const confirmTimeout = 2 * time.Second
 
 // confirmed is what became of a push whose sender wants to know: it waits for
-// the loops. Without a receipt it is what was handed to them.
-func confirmed(receipt *reactor.Receipt, handed bridge.Outcome) bridge.Outcome {
-	if receipt == nil {
+// the loops. Otherwise it is what was handed to them.
+func confirmed(p *bridge.Push, receipt *reactor.Receipt, handed bridge.Outcome) bridge.Outcome {
+	if !p.Confirm {
 		return handed
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), confirmTimeout)

@@ -10,6 +10,7 @@ import (
 	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/tracing"
 	"github.com/limpet-gateway/limpet/registry"
 )
 
@@ -82,6 +83,7 @@ func (n *Node) Push(ctx context.Context, pushes []api.Push) ([]api.Pushed, error
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", api.ErrBadRequest, err)
 		}
+		r.Trace = tracing.FromContext(ctx)
 		routed[i] = r
 	}
 	results, err := n.route(ctx, routed)

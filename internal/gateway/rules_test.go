@@ -9,6 +9,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/tracing"
 	"github.com/limpet-gateway/limpet/reactor"
 )
 
@@ -88,7 +89,7 @@ func TestBeyondTheRate(t *testing.T) {
 // New rules hold for the next session and the next message.
 func TestSetRules(t *testing.T) {
 	seen := make(chan session.Priority, 1)
-	g, url := startWith(t, func(g *Gateway, s reactor.Session, _ session.Opcode, payload []byte) {
+	g, url := startWith(t, func(g *Gateway, s reactor.Session, _ session.Opcode, payload []byte, _ tracing.Span) {
 		seen <- g.rules.Load().Content.Of(payload, s.Priority())
 	}, nil)
 	first := dial(t, url+"?id=dev1")

@@ -106,7 +106,7 @@ type nodeCollector struct{ Sources }
 
 // Describe implements prometheus.Collector.
 func (nodeCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, families := range [][]family{engineFamilies, admissionFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, overloadFamilies, hostFamilies} {
+	for _, families := range [][]family{engineFamilies, admissionFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, overloadFamilies, traceFamilies, hostFamilies} {
 		for _, f := range families {
 			to <- f.desc
 		}
@@ -151,6 +151,9 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 		collectTraffic(to, c.Traffic)
 	}
 	collectMemory(to, c.Memory(), c.sessions())
+	if c.Traces != nil {
+		collectTraces(to, c.Traces.Stats(), c.Spans())
+	}
 	if c.Overload != nil {
 		collectOverload(to, c.Overload)
 	}

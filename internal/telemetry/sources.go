@@ -6,6 +6,8 @@ import (
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/admission"
 	"github.com/limpet-gateway/limpet/internal/overload"
+	"github.com/limpet-gateway/limpet/internal/tracing"
+	"github.com/limpet-gateway/limpet/internal/tracing/otlp"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
@@ -39,6 +41,10 @@ type Sources struct {
 
 	Directory *redisdir.Directory
 	Overload  *overload.Guard
+
+	// Traces and Spans are nil together, where nobody is followed.
+	Traces *tracing.Tracer
+	Spans  func() otlp.Stats
 }
 
 // lags are those of all partitions that this node consumes.

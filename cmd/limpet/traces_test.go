@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/limpet-gateway/limpet/internal/tracing/tracetest"
+)
+
+// The traces of the three ways into a node, as their senders name them.
+const (
+	clientTrace  = "4bf92f3577b34da6a3ce929d0e0e4736"
+	serviceTrace = "0af7651916cd43dd8448eb211c80319c"
+	apiTrace     = "11111111111111111111111111111111"
+	callerSpan   = "00f067aa0ba902b7"
+)
+
+func traceparent(trace string) string { return "00-" + trace + "-" + callerSpan + "-01" }
+
+// One trace leads from a client's message to who consumes it, one from a
+// service's push, by Kafka or HTTP, to the socket; a collector has them, with
+// nothing of what they carried.
+func TestTraces(t *testing.T) {
+	collector := tracetest.Start(t)
+	p := startProcess(t, 0, "--trace-endpoint="+collector.URL, "--trace-sample=0", "--auth=jwt", "--jwt-secret="+jwtSecret)
+	c, resp, err := websocket.DefaultDialer.Dial("ws://"+p.Listen+"/ws", http.Header{
+		"Traceparent": {traceparent(clientTrace)}, "Tracestate": {"vendor=1"}, "Authorization": {"Bearer " + token(t, "dev1", time.Hour)},
+	})
+	if err != nil {
+		t.Fatalf("%v %v", err, resp)
+	}
+	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(patience))
+	if err := c.WriteMessage(websocket.TextMessage, []byte("secret-up")); err != nil {
+		t.Fatal(err)
+	}
+
+	// The consumer finds the trace in the record's headers.
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	client, err := kgo.NewClient(kgo.SeedBrokers(p.Kafka...), kgo.ConsumeTopics("limpet.uplink"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	fetches := client.PollFetches(ctx)
+	if err := fetches.Err(); err != nil || fetches.NumRecords() != 1 {
+		t.Fatalf("%d records, %v", fetches.NumRecords(), err)
+	}
+	headers := map[string]string{}
+	for _, h := range fetches.Records()[0].Headers {
+		headers[h.Key] = string(h.Value)
+	}
+	spans := collector.Await(t, patience, clientTrace, "upgrade", "authenticate", "message", "limpet.uplink publish")
+	if want := "00-" + clientTrace + "-" + spans["limpet.uplink publish"].ID + "-01"; headers["traceparent"] != want || headers["tracestate"] != "vendor=1" {
+		t.Errorf("the record has %q, %q; want %q", headers["traceparent"], headers["tracestate"], want)
+	}
+	wantParents(t, spans, map[string]string{
+		"upgrade": "", "authenticate": "upgrade", "message": "", "limpet.uplink publish": "message",
+	})
+
+	// A service's push, through Kafka.
+	record := &kgo.Record{Topic: "limpet.downlink", Value: []byte("secret-down"), Headers: []kgo.RecordHeader{
+		{Key: "limpet-to", Value: []byte("user:dev1")}, {Key: "traceparent", Value: []byte(traceparent(serviceTrace))},
+	}}
+	if err := client.ProduceSync(ctx, record).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	if _, got, err := c.ReadMessage(); err != nil || string(got) != "secret-down" {
+		t.Fatalf("got %q, %v", got, err)
+	}
+	wantParents(t, collector.Await(t, patience, serviceTrace, "route", "deliver"), map[string]string{"route": "", "deliver": "route"})
+
+	// And through HTTP.
+	request, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.API+"/v1/push", strings.NewReader(`{"to":"user:dev1","data":"secret-api"}`))
+	request.Header.Set("Traceparent", traceparent(apiTrace))
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil || answer.StatusCode != 200 {
+		t.Fatalf("%v %v", answer, err)
+	}
+	answer.Body.Close()
+	wantParents(t, collector.Await(t, patience, apiTrace, "POST /v1/push", "route", "deliver"),
+		map[string]string{"POST /v1/push": "", "route": "POST /v1/push", "deliver": "route"})
+
+	// What nobody asked for is not traced, and no span tells what was said or by whom.
+	for _, s := range collector.Spans() {
+		if s.Trace != clientTrace && s.Trace != serviceTrace && s.Trace != apiTrace {
+			t.Errorf("a trace of its own with a share of 0: %+v", s)
+		}
+		for key, value := range s.Attributes {
+			if strings.Contains(value, "secret") || strings.Contains(value, "dev1") || strings.Contains(value, "Bearer") {
+				t.Errorf("span %s tells %s = %s", s.Name, key, value)
+			}
+		}
+	}
+	if _, values := p.scrape(); values[`limpet_traces_total{result="followed"}`] != 4 || values[`limpet_trace_spans_total{result="dropped"}`] != 0 {
+		t.Errorf("%v followed", values[`limpet_traces_total{result="followed"}`])
+	}
+}
+
+// wantParents checks whose child each span is; "" stands for the sender's.
+func wantParents(t *testing.T, spans map[string]tracetest.Span, parents map[string]string) {
+	t.Helper()
+	for name, parent := range parents {
+		want := callerSpan
+		if parent != "" {
+			want = spans[parent].ID
+		}
+		if got := spans[name].Parent; got != want {
+			t.Errorf("%s is below %s, want %s (%s)", name, got, want, parent)
+		}
+	}
+}

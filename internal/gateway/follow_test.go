@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"net/http"
+	"testing"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"go.opentelemetry.io/otel/trace/noop"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/internal/tracing"
+)
+
+const sampledParent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+// What is kept for sessions whose client samples is bounded, and ends.
+func TestSessionTracesAreBounded(t *testing.T) {
+	var kept sessionTraces
+	place := tracing.Continue(sampledParent, "")
+	id := func(slot uint32) session.ID { return session.ID{Incarnation: 7, Slot: slot, Generation: 1} }
+	for i := range uint32(tracedMessages) {
+		if i == 0 {
+			kept.keep(id(1), place)
+		}
+		if !kept.take(id(1)).On() {
+			t.Fatalf("message %d is not followed", i)
+		}
+		if kept.take(id(2)).On() {
+			t.Fatal("another session's is")
+		}
+	}
+	if kept.take(id(1)).On() {
+		t.Errorf("more than %d messages are followed", tracedMessages)
+	}
+	for i := range uint32(10 * traceShards * shardTraces) {
+		kept.keep(id(i), place)
+	}
+	total := 0
+	for i := range kept {
+		total += len(kept[i].of)
+	}
+	if total != traceShards*shardTraces {
+		t.Errorf("%d sessions are kept, want %d", total, traceShards*shardTraces)
+	}
+	for i := range uint32(10 * traceShards * shardTraces) {
+		kept.forget(id(i))
+	}
+	for i := range kept {
+		if n := kept[i].kept.Load(); n != 0 || len(kept[i].of) != 0 {
+			t.Fatalf("shard %d keeps %d", i, n)
+		}
+	}
+}
+
+// Nothing is kept for a session that has ended, or whose client does not
+// sample.
+func TestSessionTracesEnd(t *testing.T) {
+	g, url := startWith(t, Echo, func(g *Gateway) {
+		g.SetTracer(tracing.New(tracing.Config{Provider: noop.NewTracerProvider()}))
+	})
+	dial(t, url+"?id=plain")
+	c, _, err := websocket.DefaultDialer.Dial(url+"?id=traced", http.Header{"Traceparent": {sampledParent}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	count := func() (n int32) {
+		for i := range g.traced {
+			n += g.traced[i].kept.Load()
+		}
+		return n
+	}
+	_ = c.WriteMessage(websocket.TextMessage, []byte("hello"))
+	expect(t, c, "hello")
+	if n := count(); n != 1 {
+		t.Errorf("%d are kept, want 1", n)
+	}
+	c.Close()
+	for end := time.Now().Add(patience); count() != 0; time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%d are kept after the end", count())
+		}
+	}
+}

@@ -1,0 +1,206 @@
+package tracing
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/propagation"
+	"go.opentelemetry.io/otel/trace"
+	"golang.org/x/time/rate"
+)
+
+// DefaultPerSecond is the number of traces followed per second at most.
+const DefaultPerSecond = 100
+
+// scope names what makes the spans.
+const scope = "github.com/limpet-gateway/limpet"
+
+// Config describes a tracer.
+type Config struct {
+	Provider   trace.TracerProvider // what spans are made by; it must sample all of them
+	Ratio      float64              // share, 0 to 1, of what comes without a trace that begins one
+	PerSecond  int                  // traces followed per second, joined ones included; 0 is DefaultPerSecond
+	Principals bool                 // names principals in spans
+}
+
+// Tracer decides what is followed. A nil Tracer follows nothing. Its methods
+// may be called from any goroutine, event loops included.
+type Tracer struct {
+	// Fixed at construction.
+	provider   trace.TracerProvider
+	tracer     trace.Tracer
+	ratio      float64
+	limit      *rate.Limiter
+	principals bool
+
+	followed, limited atomic.Uint64
+}
+
+// New returns a tracer over c.Provider.
+func New(c Config) *Tracer {
+	if c.PerSecond == 0 {
+		c.PerSecond = DefaultPerSecond
+	}
+	return &Tracer{
+		provider:   c.Provider,
+		tracer:     c.Provider.Tracer(scope),
+		ratio:      c.Ratio,
+		limit:      rate.NewLimiter(rate.Limit(c.PerSecond), c.PerSecond),
+		principals: c.Principals,
+	}
+}
+
+// Provider is what the spans of libraries on the way are made by.
+func (t *Tracer) Provider() trace.TracerProvider { return t.provider }
+
+// Principals reports whether spans may name principals.
+func (t *Tracer) Principals() bool { return t != nil && t.principals }
+
+// Stats is what a tracer has decided. Counts only grow.
+type Stats struct {
+	Followed uint64 // begun here, or joined
+	Limited  uint64 // not followed, since there were too many in that second
+}
+
+// Stats may be called from any goroutine.
+func (t *Tracer) Stats() Stats { return Stats{t.followed.Load(), t.limited.Load()} }
+
+// Join decides over something that came with these W3C headers, either of
+// which may be empty: the trace that they name is joined if it is sampled,
+// and without one that can be read a share begins a new trace. The result is
+// where its first span belongs.
+func (t *Tracer) Join(traceparent, tracestate string) Trace {
+	if t == nil {
+		return Trace{}
+	}
+	parent, valid := parse(traceparent, tracestate)
+	switch {
+	case !valid:
+		return t.Begin()
+	case !parent.On():
+		return Trace{} // its owner samples it out
+	default:
+		return t.admit(parent)
+	}
+}
+
+// Begin has a share of the calls begin a trace.
+func (t *Tracer) Begin() Trace {
+	if t == nil || rand.Float64() >= t.ratio {
+		return Trace{}
+	}
+	return t.admit(Trace{context.Background()})
+}
+
+// More decides whether to follow something further within in.
+func (t *Tracer) More(in Trace) Trace {
+	if t == nil || !in.On() {
+		return Trace{}
+	}
+	return t.admit(in)
+}
+
+// Continue returns the place that these headers name, which another node of
+// the cluster has decided to follow.
+func Continue(traceparent, tracestate string) Trace {
+	t, _ := parse(traceparent, tracestate)
+	return t
+}
+
+func (t *Tracer) admit(in Trace) Trace {
+	if !t.limit.Allow() {
+		t.limited.Add(1)
+		return Trace{}
+	}
+	t.followed.Add(1)
+	return in
+}
+
+// Trace is a place in a trace: spans that are started in it come below it. The
+// zero Trace is in none. It may be copied and kept.
+type Trace struct {
+	ctx context.Context // nil: followed by nobody
+}
+
+// On reports whether somebody follows.
+func (t Trace) On() bool { return t.ctx != nil }
+
+// Joined reports whether somebody else began the trace and no step of it was
+// started here yet.
+func (t Trace) Joined() bool { return t.ctx != nil && trace.SpanContextFromContext(t.ctx).IsRemote() }
+
+// Context carries the place to libraries. It is never nil, has no deadline and
+// is never cancelled.
+func (t Trace) Context() context.Context {
+	if t.ctx == nil {
+		return context.Background()
+	}
+	return t.ctx
+}
+
+// Names of the headers of W3C Trace Context, in HTTP and in Kafka records.
+const (
+	Traceparent = "traceparent"
+	Tracestate  = "tracestate"
+)
+
+// Headers returns the values that carry the place to others; tracestate is
+// often empty, and both are for a zero Trace.
+func (t Trace) Headers() (traceparent, tracestate string) {
+	if t.ctx == nil {
+		return "", ""
+	}
+	var h headers
+	propagation.TraceContext{}.Inject(t.ctx, &h)
+	return h.parent, h.state
+}
+
+// maxTracestate is the longest tracestate that is passed on: as much as W3C
+// Trace Context (section 3.3.1.5) asks for at least. It comes from clients and is kept
+// with their sessions and in records.
+const maxTracestate = 512
+
+// parse reads the headers. valid says that they name a trace, whether it is
+// sampled or not; the result is zero where it is not.
+func parse(traceparent, tracestate string) (_ Trace, valid bool) {
+	if traceparent == "" {
+		return Trace{}, false
+	}
+	if len(tracestate) > maxTracestate {
+		tracestate = ""
+	}
+	ctx := propagation.TraceContext{}.Extract(context.Background(), &headers{traceparent, tracestate})
+	span := trace.SpanContextFromContext(ctx)
+	if !span.IsValid() {
+		return Trace{}, false
+	}
+	if !span.IsSampled() {
+		return Trace{}, true
+	}
+	return Trace{ctx}, true
+}
+
+// headers implements propagation.TextMapCarrier.
+type headers struct{ parent, state string }
+
+func (h *headers) Get(key string) string {
+	switch key {
+	case Traceparent:
+		return h.parent
+	case Tracestate:
+		return h.state
+	}
+	return ""
+}
+
+func (h *headers) Set(key, value string) {
+	switch key {
+	case Traceparent:
+		h.parent = value
+	case Tracestate:
+		h.state = value
+	}
+}
+
+func (h *headers) Keys() []string { return []string{Traceparent, Tracestate} }
