@@ -21,6 +21,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/registry/redisdir/redistest"
 )
 
 // The figures of the bridge, of whole processes on one machine that clients,
@@ -138,9 +139,15 @@ var pushClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 32
 
 // BenchmarkPushAcrossNodes: how long does a push take from the topic downlink
 // to a client of the other of two nodes, at 500 per second? Both nodes consume
-// the topic; half of the records arrive at the node that has to pass them on.
+// the topic; half of the records arrive at the node that has to pass them on:
+// with a directory to the inbox of the other one, without to all.
 func BenchmarkPushAcrossNodes(b *testing.B) {
-	nodes := startCluster(b, 2)
+	b.Run("inbox", func(b *testing.B) { benchmarkAcrossNodes(b, "--redis="+redistest.Start(b).URL()) })
+	b.Run("broadcast", func(b *testing.B) { benchmarkAcrossNodes(b) })
+}
+
+func benchmarkAcrossNodes(b *testing.B, args ...string) {
+	nodes := startCluster(b, 2, args...)
 	client, err := kgo.NewClient(kgo.SeedBrokers(nodes[0].Kafka...), kgo.ProducerLinger(0))
 	if err != nil {
 		b.Fatal(err)
@@ -149,12 +156,42 @@ func BenchmarkPushAcrossNodes(b *testing.B) {
 	awaitMembers(b, client, "limpet.downlink", 2)
 	var conns []*websocket.Conn
 	for i := range 16 {
-		conns = append(conns, nodes[i%2].mustDial(fmt.Sprint("u", i)))
+		name := fmt.Sprint("u", i)
+		conns = append(conns, nodes[i%2].mustDial(name))
+		for end := time.Now().Add(patience); len(args) > 0 && nodes[(i+1)%2].get("/v1/users/"+name, new(any)) != http.StatusOK; {
+			if time.Now().After(end) {
+				b.Fatalf("the other node does not learn of %s", name)
+			}
+			time.Sleep(time.Millisecond)
+		}
 	}
 	measurePushes(b, conns, 500, func(n int, payload string) error {
 		p := bridge.Push{To: bridge.Target{Kind: bridge.ToUser, Name: fmt.Sprint("u", n%16)}, Opcode: session.Text, Payload: []byte(payload)}
 		return client.ProduceSync(context.Background(), p.Record("limpet.downlink", time.Now())).FirstErr()
 	})
+	var forwarded, spread uint64
+	for _, p := range nodes {
+		var stats struct{ Router bridge.RouterStats }
+		p.get("/v1/stats", &stats)
+		forwarded, spread = forwarded+stats.Router.Forwarded, spread+stats.Router.Spread
+	}
+	if inboxes := len(args) > 0; inboxes != (forwarded > 0) || inboxes == (spread > 0) {
+		b.Errorf("with %v: %d forwarded, %d given to all nodes", args, forwarded, spread)
+	}
+}
+
+// get decodes what the API answers to path.
+func (p *process) get(path string, v any) (status int) {
+	p.t.Helper()
+	answer, err := http.Get("http://" + p.API + path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer answer.Body.Close()
+	if err := json.NewDecoder(answer.Body).Decode(v); err != nil {
+		p.t.Fatal(err)
+	}
+	return answer.StatusCode
 }
 
 // measurePushes sends pushes at rate per second, whatever becomes of them, and

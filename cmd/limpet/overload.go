@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"runtime"
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/bridge/embedded"
@@ -33,6 +34,7 @@ func (n *node) guardMemory(context.Context) error {
 	}
 	relief := &gateway.Relief{
 		Engine: n.engine, Uplink: n.uplink, Memory: memory, Budget: n.memory.Budget, ShedRate: n.cfg.ShedRate,
+		CPU:        meter.CPUMeter{Cores: runtime.GOMAXPROCS(0)},
 		Unreadable: func(err error) { n.log.Warn("the memory in use cannot be read", "err", err) },
 	}
 	if n.directory != nil {

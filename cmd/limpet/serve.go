@@ -226,7 +226,10 @@ func (n *node) startKafka(ctx context.Context) error {
 	return nil
 }
 
-func (n *node) startEngine(context.Context) error { return n.engine.Start() }
+func (n *node) startEngine(context.Context) error {
+	spareProcessor(n.engine.Limits().Loops)
+	return n.engine.Start()
+}
 
 // downlinkTask is the running downlink.
 type downlinkTask struct {

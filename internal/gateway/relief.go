@@ -24,8 +24,8 @@ type Relief struct {
 	// Unreadable is told once when memory cannot be read any more; the ladder
 	// goes by the last reading until it can.
 	Unreadable func(error)
+	CPU        meter.CPUMeter
 
-	cpu    meter.CPUMeter
 	before meter.Memory
 	blind  bool
 }
@@ -68,7 +68,7 @@ func (r *Relief) Read() overload.Reading {
 	}
 	r.before, r.blind = m, err != nil
 	reading := overload.Reading{
-		Used: m.Charged, Budget: r.Budget, CPU: r.cpu.Share(time.Now()), Lag: stats.Lag,
+		Used: m.Charged, Budget: r.Budget, CPU: r.CPU.Share(time.Now()), Lag: stats.Lag,
 		Unfinished: int64(stats.UnfinishedBytes),
 	}
 	if r.Uplink != nil {
