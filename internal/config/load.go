@@ -112,7 +112,7 @@ func merge(layers ...layer) (*Loaded, Faults) {
 
 // check returns what is wrong with text as a value of key, or "".
 func check(key Key, text string) string {
-	if key.Secret && text == Hidden {
+	if key.Secret && text == Hidden || strings.HasSuffix(text, "?"+Hidden) {
 		return "this is what --print-config shows in place of a secret, not the secret"
 	}
 	if err := key.bind(&Serve{}).set(text); err != nil {
@@ -128,9 +128,17 @@ func shown(key Key, text string) string {
 	if key.Secret && text != "" {
 		return Hidden
 	}
-	return userInfo.ReplaceAllLiteralString(text, "://"+Hidden+"@")
+	return withoutCredentials(text)
 }
 
-// userInfo is a user name and password in a URL, which no key allows and
-// somebody may give all the same.
-var userInfo = regexp.MustCompile(`://[^/@\s]*@`)
+// withoutCredentials hides the user name and password of a URL, which no key
+// allows and somebody may give all the same, and its query, in which services
+// take keys.
+func withoutCredentials(text string) string {
+	return urlQuery.ReplaceAllString(userInfo.ReplaceAllLiteralString(text, "://"+Hidden+"@"), "$1?"+Hidden)
+}
+
+var (
+	userInfo = regexp.MustCompile(`://[^/@\s]*@`)
+	urlQuery = regexp.MustCompile(`(://[^?\s]*)\?\S+`)
+)

@@ -33,7 +33,7 @@ func (l *Loaded) WriteYAML(w io.Writer) error {
 func yamlLine(key Key, v value) (string, error) {
 	var node any = v.text()
 	switch lv, ok := v.(listValue); {
-	case key.Secret:
+	case key.Secret, v.kind() == "url":
 		node = shown(key, v.text())
 	case ok:
 		elements := lv.elements()

@@ -65,6 +65,19 @@ func TestSecretsAreHidden(t *testing.T) {
 	if strings.Contains(text, "hunter2") || !strings.Contains(text, "password: (hidden)                   # environment LIMPET_PASSWORD\n") {
 		t.Errorf("printed:\n%s", text)
 	}
+	loaded = mustLoad(t, []string{"--auth=jwt,webhook", "--jwt-jwks=https://keys.example/set?key=hunter3", "--webhook-url=https://hook.example/"}, nil, "")
+	text = printed(t, loaded)
+	if strings.Contains(text, "hunter3") || !strings.Contains(text, "jwt-jwks: https://keys.example/set?(hidden) ") || !strings.Contains(text, "webhook-url: https://hook.example/ ") {
+		t.Errorf("printed:\n%s", text)
+	}
+	for value, want := range map[string]string{
+		"ftp://keys.example/?key=hunter3":   `jwt-jwks = "ftp://keys.example/?(hidden)" (flag --jwt-jwks): want an http:// or https:// URL without user name, password and fragment`,
+		"https://keys.example/set?(hidden)": `jwt-jwks = "https://keys.example/set?(hidden)" (flag --jwt-jwks): this is what --print-config shows in place of a secret, not the secret`,
+	} {
+		if diff := cmp.Diff([]string{want}, faultsOf(t, []string{"--auth=jwt", "--jwt-jwks", value}, nil, "")); diff != "" {
+			t.Errorf("faults (-want +got):\n%s", diff)
+		}
+	}
 	want := []string{`password = "(hidden)" (flag --password): want less than 10 letters`}
 	if diff := cmp.Diff(want, faultsOf(t, []string{"--password", "correct horse battery"}, nil, "")); diff != "" {
 		t.Errorf("faults (-want +got):\n%s", diff)

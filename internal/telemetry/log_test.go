@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"regexp"
 	"strings"
@@ -103,4 +104,26 @@ func TestSetLevel(t *testing.T) {
 	}
 	speak()
 	says("two three four")
+}
+
+// Whatever a value, a key or a message holds, a record is one line, and what is
+// no printable character is written as an escape: nobody whose name or payload
+// is logged can forge a record, or send commands to the terminal that shows it.
+func TestNobodyForgesRecords(t *testing.T) {
+	nasty := "dev1\nlevel=ERROR msg=\"forged\"\r\x1b[2J\x00\u2028\u202e\xff"
+	for _, format := range []string{"text", "json"} {
+		var out strings.Builder
+		log, err := NewLog(&out, format, "debug")
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info(nasty, "principal", nasty, slog.Group("g", "payload", []byte(nasty), "err", errors.New(nasty)), "any", []string{nasty})
+		text, ok := strings.CutSuffix(out.String(), "\n")
+		if !ok || strings.ContainsFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f || r == '\u2028' }) {
+			t.Errorf("%s: %q", format, out.String())
+		}
+		if format == "text" && strings.Contains(text, "\u202e") {
+			t.Errorf("%s turns the direction of what follows: %q", format, text)
+		}
+	}
 }
