@@ -63,7 +63,7 @@ func TestFiles(t *testing.T) {
 // there.
 func TestNothingFromElsewhere(t *testing.T) {
 	refers := regexp.MustCompile(`(?:src|href)="([^"#]+)"|from "([^"]+)"`)
-	for _, name := range []string{"index.html", "app.css", "app.js", "charts.js", "gateway.js", "text.js", "tools.js"} {
+	for _, name := range []string{"index.html", "app.css", "app.js", "charts.js", "gateway.js", "problems.js", "text.js", "tools.js"} {
 		content, err := fs.ReadFile(embedded, "static/"+name)
 		if err != nil {
 			t.Fatal(err)

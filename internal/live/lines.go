@@ -46,6 +46,16 @@ func lines(s telemetry.Snapshot, rates *Rates) []line {
 		}
 		all = append(all, line{"uplink", text})
 	}
+	if d := s.Directory; d != nil {
+		text := fmt.Sprintf("%s; %s commands, %s failed; %s waiting of %s", d.State, count(float64(d.Calls)), count(float64(d.Failed)),
+			count(float64(d.Queued)), count(float64(d.QueueLimit)))
+		if d.LeaseAgeSeconds >= 0 {
+			text += fmt.Sprintf("; lease %.1f s old of %.0f", d.LeaseAgeSeconds, d.LeaseSeconds)
+		} else {
+			text += "; no lease"
+		}
+		all = append(all, line{"redis", text})
+	}
 	p := s.Pushes
 	pushes := fmt.Sprintf("%s delivered, %s to other nodes, %s offline, %s failed", count(float64(p.Delivered)), count(float64(p.Forwarded)),
 		count(float64(p.Offline)), count(float64(p.Failed)))

@@ -16,9 +16,14 @@ var admissionFamilies = []family{admRefused, admSources, admUncounted}
 
 func collectAdmission(to chan<- prometheus.Metric, table *admission.Table) {
 	s := table.Stats()
-	send(to, admRefused, s.RefusedRate, "accept-rate")
-	send(to, admRefused, s.RefusedSourceConns, "conns-per-ip")
-	send(to, admRefused, s.RefusedSourceRate, "rate-per-ip")
+	for limit, n := range admissionRefusals(s) {
+		send(to, admRefused, n, limit)
+	}
 	send(to, admSources, s.Sources)
 	send(to, admUncounted, s.Uncounted)
+}
+
+// admissionRefusals are by the limit that was met.
+func admissionRefusals(s admission.Stats) map[string]uint64 {
+	return map[string]uint64{"accept-rate": s.RefusedRate, "conns-per-ip": s.RefusedSourceConns, "rate-per-ip": s.RefusedSourceRate}
 }

@@ -24,8 +24,9 @@ type Snapshot struct {
 	Connections     Connections       `json:"connections"`
 	Accepted        uint64            `json:"accepted"`
 	Opened          uint64            `json:"opened"`
-	Refused         map[string]uint64 `json:"refused"` // by reason
-	Closed          map[string]uint64 `json:"closed"`  // by reason, those that happened
+	Refused         map[string]uint64 `json:"refused"`             // by reason
+	Admission       map[string]uint64 `json:"admission,omitempty"` // of refused["admission"], by limit
+	Closed          map[string]uint64 `json:"closed"`              // by reason, those that happened
 	Messages        InOut             `json:"messages"`
 	Bytes           InOut             `json:"bytes"`
 	Dropped         uint64            `json:"dropped"` // messages, of all priorities and directions
@@ -95,7 +96,23 @@ type Directory struct {
 	LeaseAgeSeconds float64 `json:"lease_age_seconds"` // negative without a lease
 	LeaseSeconds    float64 `json:"lease_seconds"`     // age at which the others call this node dead
 	Outages         uint64  `json:"outages"`
+
+	// Nodes are those that share the directory, this one included, as it saw
+	// them last; at most maxNodes.
+	Nodes           []Node  `json:"nodes"`
+	NodesAgeSeconds float64 `json:"nodes_age_seconds"` // negative before the first look
 }
+
+// Node is a gateway among others.
+type Node struct {
+	Node     string `json:"node"`
+	Alive    bool   `json:"alive"`
+	Sessions int    `json:"sessions"` // when it last renewed its lease
+	API      string `json:"api,omitempty"`
+}
+
+// maxNodes bounds what a snapshot says about others.
+const maxNodes = 256
 
 // Pushes that came to this node, by what became of them.
 type Pushes struct {
@@ -122,6 +139,9 @@ func (s *Sources) Snapshot() Snapshot {
 		snap.Principals = s.Table.Stats().Principals
 	}
 	s.addEngine(&snap)
+	if s.Admission != nil {
+		snap.Admission = admissionRefusals(s.Admission.Stats())
+	}
 	s.addKafka(&snap)
 	s.addDirectory(&snap)
 	if snap.Sessions > 0 {
@@ -192,5 +212,13 @@ func (s *Sources) addDirectory(snap *Snapshot) {
 	snap.Directory = &Directory{
 		State: d.State.String(), Calls: d.Calls, Failed: d.Fails, RoundTrips: d.Trips.Count, LatencySum: d.Trips.Sum,
 		Queued: d.Queued, QueueLimit: d.QueueMax, LeaseAgeSeconds: d.LeaseAge.Seconds(), LeaseSeconds: d.Lease.Seconds(), Outages: d.Degradations,
+		Nodes: []Node{}, NodesAgeSeconds: -1,
+	}
+	nodes, at := s.Directory.Seen()
+	if !at.IsZero() {
+		snap.Directory.NodesAgeSeconds = snap.Time.Sub(at).Seconds()
+	}
+	for _, n := range nodes[:min(len(nodes), maxNodes)] {
+		snap.Directory.Nodes = append(snap.Directory.Nodes, Node{n.ID, n.Alive, n.Sessions, n.API})
 	}
 }

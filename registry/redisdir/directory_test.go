@@ -228,3 +228,16 @@ func TestStatsOfTheWayToRedis(t *testing.T) {
 		return ""
 	})
 }
+
+func TestSeenNodes(t *testing.T) {
+	s := redistest.Start(t)
+	a := joinedNode(t, quick(s.URL(), "a"), 1)
+	joinedNode(t, quick(s.URL(), "b"), 1)
+	eventually(t, 30*time.Second, func() string {
+		nodes, at := a.dir.Seen()
+		if len(nodes) == 2 && nodes[0].ID == "a" && nodes[1].ID == "b" && nodes[1].Alive && !at.IsZero() {
+			return ""
+		}
+		return fmt.Sprintf("%d nodes seen at %v", len(nodes), at)
+	})
+}

@@ -1,9 +1,12 @@
 package redisdir
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
+	"time"
 
 	"github.com/limpet-gateway/limpet/registry"
 )
@@ -98,4 +101,18 @@ func (d *Directory) Nodes(ctx context.Context) ([]Node, error) {
 		return nil, ErrDegraded
 	}
 	return d.store.nodes(ctx)
+}
+
+// Seen returns the nodes as this one saw them last, and when that was; the
+// zero time means never. It asks nobody, and what it returns is read only. Any
+// goroutine.
+func (d *Directory) Seen() (nodes []*Node, at time.Time) {
+	v := d.watch.current.Load()
+	for _, n := range v.byIncarnation {
+		nodes = append(nodes, n)
+	}
+	slices.SortFunc(nodes, func(a, b *Node) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Incarnation, b.Incarnation))
+	})
+	return nodes, v.at
 }

@@ -61,6 +61,11 @@ const client = async (name) => {
   await once(socket, "open");
   return socket;
 };
+// calm waits until nothing is wrong, but with the machine on which this runs.
+const calm = (page) => page.waitForFunction(() => {
+  const left = [...document.querySelectorAll("#problems li")].map((li) => li.textContent).filter((t) => !/(of the|on this) host|Overloaded/.test(t));
+  return left.length === 0 || left[0] === "Nothing is wrong.";
+});
 const text = (page, id, want) => page.waitForFunction(([id, want]) => new RegExp(want).test(document.getElementById(id).textContent), [id, want]);
 
 test("a connection appears, and goes", async (t) => {
@@ -75,9 +80,12 @@ test("a connection appears, and goes", async (t) => {
   a.close(1000);
   b.close(1000);
   await text(page, "sessions", "^0$");
-  await text(page, "closes", "peer closed2");
-  await text(page, "nodes", "browser-testalive");
-  assert.equal(await page.locator("canvas").count(), 4, "four charts");
+  await text(page, "closes", "peer closed[0-9.]+2$");
+  await text(page, "nodes", "browser-testthis one0");
+  await text(page, "overload", "^(normal|shrink|drop low)$");
+  await text(page, "redis-state", "^none$");
+  await calm(page);
+  assert.equal(await page.locator("canvas").count(), 6, "six charts");
   assert.deepEqual(faults, []);
   assert.deepEqual(elsewhere, [], "nothing is loaded from elsewhere");
 });
@@ -115,12 +123,49 @@ test("a newcomer is a client within a minute", async (t) => {
   assert.deepEqual(faults, []);
 });
 
+// Somebody who looks at night sees what is wrong first, in words.
+test("what is wrong is said at the top", async (t) => {
+  const full = await start("--uplink=discard", "--max-conns=16");
+  const { page, faults } = await open(t, full);
+  await calm(page);
+  const sockets = [];
+  for (let i = 0; i < 16; i++) {
+    const socket = new WebSocket(`ws://${full.listen}/ws?id=dev${i}`);
+    await once(socket, "open");
+    sockets.push(socket);
+  }
+  await text(page, "problems", "Mind: 16 of 16 connections are taken");
+  const refused = new WebSocket(`ws://${full.listen}/ws?id=onemore`);
+  await once(refused, "error");
+  await text(page, "problems", "Bad: Newcomers are refused: there is no room .*Mind: 16 of 16"); // the worst first
+  assert.match(await page.title(), /^! /);
+  await text(page, "refusals", "limit1");
+  sockets.forEach((s) => s.close(1000));
+  await calm(page);
+  assert.deepEqual(faults, []);
+});
+
+test("Redis is shown, and told when it goes away", async (t) => {
+  const port = 20_000 + Math.floor(Math.random() * 10_000);
+  const redis = spawn("redis-server", ["--port", port, "--bind", "127.0.0.1", "--save", ""], { stdio: "ignore" });
+  children.push(redis);
+  const node = await start("--uplink=discard", `--redis=redis://127.0.0.1:${port}`);
+  const { page, faults } = await open(t, node);
+  await text(page, "redis-state", "^joined$");
+  await text(page, "redis", "age of the lease[0-9.]+ m?s of 10 s");
+  redis.kill("SIGKILL");
+  await text(page, "redis-state", "^degraded$");
+  await text(page, "problems", "Bad: redis: degraded");
+  assert.deepEqual(faults, []);
+});
+
 test("a gateway that goes away is told, and one that comes back", async (t) => {
   const other = await start("--uplink=discard");
   const { page } = await open(t, other);
   await text(page, "status", "^ready$");
   other.child.kill("SIGKILL");
   await text(page, "status", "^lost; the gateway does not answer$");
+  await text(page, "problems", "^Bad: The gateway does not answer");
   await start("--uplink=discard", `--api=${new URL(other.api).host}`);
   await text(page, "status", "^ready$");
 });
@@ -134,7 +179,7 @@ test("a token is asked for", async (t) => {
 });
 
 for (const colorScheme of ["light", "dark"]) {
-  for (const [width, height] of [[375, 812], [820, 1180], [1440, 900]]) {
+  for (const [width, height] of [[375, 812], [800, 1180], [1440, 900]]) {
     test(`accessible and without overflow: ${colorScheme}, ${width} wide`, async (t) => {
       const sockets = [await client("dev8"), await client("dev9")];
       const { page } = await open(t, gateway, { colorScheme, viewport: { width, height } });

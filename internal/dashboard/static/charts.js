@@ -5,18 +5,24 @@ import { $, count, size } from "./text.js";
 const kept = 300; // samples, one a second
 
 const parts = [
-  ["loops", "event loops"], ["registry", "registry"], ["uplink", "uplink"], ["mailboxes", "mailboxes"], ["unfinished", "unfinished input"],
-  ["other_heap", "other heap"], ["heap_free", "free heap"], ["stacks", "stacks"], ["runtime", "runtime"],
+  ["loops", "event loops"], ["registry", "registry"], ["uplink", "uplink"], ["mailboxes", "mailboxes"], ["outbound", "not read by clients"], ["unfinished", "unfinished input"],
+  ["other_heap", "other heap"], ["heap_free", "free heap"], ["stacks", "stacks"], ["runtime", "runtime"], ["sockets", "kernel, for sockets"],
 ];
 
 const charts = [
-  { id: "c-sessions", series: ["connections", "sessions"], format: count, of: (s) => [connections(s), s.sessions] },
+  { id: "c-sessions", series: ["sessions", "connections"], dashed: 1, format: count, of: (s) => [s.sessions, connections(s)] },
   { id: "c-churn", series: ["opened", "closed"], format: count, of: (_, r) => [r.opened, r.closed] },
   { id: "c-messages", series: ["in", "out"], format: count, of: (_, r) => [r.in, r.out] },
   { id: "c-memory", series: parts.map((p) => p[1]), format: size, of: (s) => parts.map((p) => s.memory[p[0]]), stacked: true },
+  { id: "c-each", series: ["a session"], format: size, of: (s) => [s.sessions ? s.bytes_per_session : null] },
+  { id: "c-behind", series: ["for Kafka", "lag of pushes", "for event loops"], format: count, of: (s) => [s.uplink?.buffered_records ?? 0, s.downlink?.lag ?? 0, s.mailbox.messages] },
 ];
 
-export const connections = (s) => s.connections.handshaking + s.connections.open + s.connections.closing + s.connections.lingering;
+// Steps of an axis of bytes, so that its numbers are whole.
+const binary = Array.from({ length: 45 }, (_, i) => 2 ** i);
+
+
+export const connections = (s) => s.connections.handshaking + s.connections.undecided + s.connections.open + s.connections.closing + s.connections.lingering;
 
 const times = [];
 for (const c of charts) c.values = c.series.map(() => []);
@@ -42,11 +48,11 @@ function draw(c) {
     width: box.clientWidth, height: 200,
     cursor: { y: false }, legend: { live: true },
     scales: { x: { time: true }, y: { range: (_, low, high) => [0, Math.max(high * 1.1, 1)] } },
-    axes: [{ ...axis, space: 70, values: (_, all) => all.map((v) => clock(v)) }, { ...axis, size: 68, values: (_, all) => all.map(c.format) }],
+    axes: [{ ...axis, space: 70, values: (_, all) => all.map((v) => clock(v)) }, { ...axis, size: 68, ...(c.format === size ? { incrs: binary } : {}), values: (_, all) => all.map(c.format) }],
     series: [{ value: (_, v) => clock(v ?? times.at(-1)) }, ...c.series.map((label, i) => ({
-      label, stroke: color(`--s${i + 1}`), width: 1.5, points: { show: false },
+      label, stroke: color(`--s${i + 1}`), width: 1.5, dash: i === c.dashed ? [5, 5] : undefined, points: { show: false },
       fill: c.stacked ? color(`--s${i + 1}`) : undefined,
-      value: (_, __, ___, at) => c.format(c.values[i].at(at ?? -1) ?? 0),
+      value: (_, __, ___, at) => { const v = c.values[i].at(at ?? -1); return v === null ? "–" : c.format(v ?? 0); },
     }))],
   }, data(c), box);
 }
@@ -64,6 +70,6 @@ export function add(snapshot, rates) {
     const now = c.of(snapshot, rates);
     c.values.forEach((v, i) => { v.push(now[i]); if (v.length > kept) v.shift(); });
     c.plot.setData(data(c));
-    $(c.id).setAttribute("aria-label", `${$(`${c.id}-t`).textContent}, now: ${c.series.map((s, i) => `${s} ${c.format(now[i])}`).join(", ")}`);
+    $(c.id).setAttribute("aria-label", `${$(`${c.id}-t`).textContent}, now: ${c.series.map((s, i) => `${s} ${now[i] === null ? "none" : c.format(now[i])}`).join(", ")}`);
   }
 }

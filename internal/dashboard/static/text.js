@@ -32,5 +32,5 @@ export function element(tag, attributes = {}, ...children) {
 
 export function rows(body, pairs) {
   body.replaceChildren(...pairs.map(([head, ...cells]) =>
-    element("tr", {}, element("th", { scope: "row" }, head), ...cells.map((c, i) => element("td", i === cells.length - 1 ? { class: "n" } : {}, c)))));
+    element("tr", {}, element("th", { scope: "row" }, head), ...cells.map((c, i) => element("td", i === cells.length - 1 || /^[\d.,]+$/.test(c) ? { class: "n" } : {}, c)))));
 }
