@@ -39,7 +39,7 @@ func TestPushesAcrossNodes(t *testing.T) {
 	nodes[0].read(a, "all")
 	nodes[1].read(b, "all")
 	for name, c := range map[string]*websocket.Conn{"a": a, "b": b} {
-		if out, err := exec.Command("limpet", "push", "--api", nodes[0].API, "--to", "user:"+name, "by Kafka").CombinedOutput(); err != nil {
+		if out, err := exec.Command("limpet", "push", "--kafka", nodes[0].Kafka[0], "--to", "user:"+name, "by Kafka").CombinedOutput(); err != nil {
 			t.Fatalf("%v: %s", err, out)
 		}
 		nodes[0].read(c, "by Kafka")

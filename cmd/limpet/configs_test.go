@@ -72,7 +72,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 // configuration has a part in.
 var servesItself = map[string]bool{
 	"api": true, "uplink": true, "flush-timeout": true, "drain-window": true, "log-format": true, "events": true, "bus": true, "broadcast-rate": true, "api-token": true, "log-level": true, "insecure-no-auth": true,
-	"auth": true, "origins": true, "shed-rate": true,
+	"auth": true, "origins": true, "proxy-trusted": true, "shed-rate": true,
 }
 
 // A key that no package gets has no effect, and nobody would notice.
