@@ -144,6 +144,29 @@ func TestInboxThatHasBecomeSomebodyElses(t *testing.T) {
 	}
 }
 
+// A node that is not sure of its lease for a while, and then has the same inbox
+// again, reads on where it was: what came meanwhile was for nobody else.
+func TestInboxIsReadOn(t *testing.T) {
+	broker := startBroker(t)
+	l := newLeases()
+	v := l.of(1, 8)
+	a := startNode(t, broker, 1, &wires{}, v)
+	a.online["user:here"] = true
+	writeInbox(t, broker, 0, 1, to(t, "user:here", "0"))
+	a.awaits(t, "user:here=0")
+	l.give(0, 0)
+	eventually(t, "the inbox is left alone", func() bool {
+		a.bus.mu.Lock()
+		defer a.bus.mu.Unlock()
+		return a.bus.inbox.reading == NoInbox
+	})
+	for i := range 5 {
+		writeInbox(t, broker, 0, 1, to(t, "user:here", numbered(i)))
+	}
+	l.give(0, 1)
+	a.awaits(t, "user:here=0", "user:here=000000", "user:here=000001", "user:here=000002", "user:here=000003", "user:here=000004")
+}
+
 // What others put into an inbox for its former owner is not lost where its
 // sessions have come back.
 func TestRecordsForAFormerOwnerOfAnInbox(t *testing.T) {
