@@ -81,7 +81,7 @@ define measure
 	@mkdir -p $(RESULTS)
 	set -o pipefail; bin/limpet bench $(2) --json $(RESULTS)/$(1).json --html $(RESULTS)/$(1).html | tee $(RESULTS)/$(1).txt
 endef
-bench bench-bridge bench-200k bench-1m: SHELL = bash
+bench bench-bridge bench-fanout bench-200k bench-1m: SHELL = bash
 
 .PHONY: baselines
 baselines: ## build the servers that the benchmark compares with, in bin/baseline
@@ -99,6 +99,10 @@ bench-bridge: ## measure messages per second into Kafka, and the way of a push (
 	@mkdir -p $(RESULTS) bin
 	$(GO) test -c -o bin/limpet.test ./cmd/limpet
 	set -o pipefail; bench/bridge.sh bin/limpet.test | tee $(RESULTS)/bridge.txt
+
+.PHONY: bench-fanout
+bench-fanout: build ## measure a fan-out to 15,000 sessions for ten minutes
+	$(call measure,fanout-15k,fanout --spawn limpet --conns 15000 --duration 5m --limpet-args '--broker-size 8MiB')
 
 # What the host lacks for these, descriptors or memory, is said before the start.
 .PHONY: bench-200k

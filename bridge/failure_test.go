@@ -168,7 +168,7 @@ func TestUplinkTopicDeleted(t *testing.T) {
 // The topic takes smaller messages than it did at start: what is too large for
 // it is reported, and takes nothing with it that shared its batch.
 func TestUplinkMessageTooLargeForTheBroker(t *testing.T) {
-	b := startEmbedded(t)
+	b := startBroker(t)
 	var rejected atomic.Int32
 	u := startUplink(t, b, UplinkConfig{Workers: 1, OnRejected: func(id session.ID, p session.Priority, err error) {
 		if p != session.High || id.Slot != 1 || !tooLarge(err) {
