@@ -25,6 +25,7 @@ func (n *node) observe() error {
 		Router:     n.router,
 		Overload:   n.overload.guard,
 		OverRate:   n.gateway.OverRate,
+		Reloads:    n.reloading.counts,
 	}
 	if n.traces != nil {
 		sources.Traces, sources.Spans = n.traces.Tracer, n.traces.exporter.Stats

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"os"
 	"slices"
 	"sync/atomic"
@@ -25,7 +24,11 @@ type reloading struct {
 	// the node ends. Files are read meanwhile, which may take long.
 	turn  chan struct{}
 	ended atomic.Bool
+
+	done, refused atomic.Uint64 // reloads
 }
+
+func (r *reloading) counts() (done, refused uint64) { return r.done.Load(), r.refused.Load() }
 
 // reloadWait bounds how long the API waits for its turn.
 const reloadWait = 5 * time.Second
@@ -107,6 +110,7 @@ func (n *node) reload(ctx context.Context) (api.Reloaded, error) {
 	if err := n.apply(before, after, changes); err != nil {
 		return api.Reloaded{}, n.notReloaded(err)
 	}
+	r.done.Add(1)
 	n.log.Info("configuration reloaded", "file", after.File(), "changed", changes.Changed, "unchanged", len(changes.Unchanged))
 	if len(changes.Restart) > 0 {
 		n.log.Warn("some keys of the configuration need a restart", "keys", changes.Restart)
@@ -175,11 +179,15 @@ func (n *node) notReloaded(err error) error {
 	if !errors.As(err, &faults) {
 		return err
 	}
+	n.reloading.refused.Add(1)
 	var told api.Faults
 	for _, f := range faults {
 		told = append(told, api.Fault{Key: f.Key, Value: f.Shown(), Source: f.Origin.String(), Problem: f.Problem})
-		n.log.LogAttrs(context.Background(), slog.LevelError, "a fault in the configuration",
-			slog.String("key", f.Key), slog.String("value", f.Shown()), slog.String("source", f.Origin.String()), slog.String("problem", f.Problem))
+		fault := []any{"source", f.Origin.String(), "problem", f.Problem}
+		if f.Key != "" { // otherwise the whole file is at fault
+			fault = append([]any{"key", f.Key, "value", f.Shown()}, fault...)
+		}
+		n.log.Error("a fault in the configuration", fault...)
 	}
 	n.log.Error("the configuration is not reloaded, everything stays as it was", "faults", len(faults))
 	return told

@@ -131,6 +131,8 @@ func TestReload(t *testing.T) {
 	}
 	refusedAt(20, "9")
 
+	p.want("GET", "/metrics", "", 200, `limpet_config_reloads_total{result="done"} 2`, `limpet_config_reloads_total{result="refused"} 8`)
+
 	// Flags win over the file: the token of the API stays.
 	write("uplink: echo\nmax-conns: 20\nretry-after: 9s\nlog-level: debug\napi-token: another-token-of-tests\n")
 	p.want("POST", "/v1/reload", "", 200, `"changed":["log-level"]`)

@@ -27,6 +27,9 @@ type Fault struct {
 type Faults []Fault
 
 func (f Faults) Error() string {
+	if len(f) == 1 {
+		return "1 fault in the configuration; everything stays as it was"
+	}
 	return fmt.Sprintf("%d faults in the configuration; everything stays as it was", len(f))
 }
 

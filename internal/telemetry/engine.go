@@ -28,6 +28,7 @@ var (
 	writes      = counter("writes_total", "Writes to the sockets of clients. One carries all that a client has waiting.")
 	pings       = counter("heartbeat_pings_total", "Pings to clients that were silent for the heartbeat. Those that missed it are in limpet_closes_total{reason=\"heartbeat_missed\"}.")
 	offline     = counter("pushes_offline_total", "Pushes to sessions that had gone.")
+	reloads     = counter("config_reloads_total", "Reloads of the configuration, by result: done, or refused for its faults.", "result")
 	drops       = counter("drops_total", "Messages that were dropped, by direction, priority and cause.", "direction", "priority", "cause")
 	mailItems   = gauge("mailbox_messages", "Pushes that wait for an event loop now.")
 	mailBytes   = gauge("mailbox_bytes", "Payload bytes of those.")
@@ -41,7 +42,7 @@ var (
 )
 
 var engineFamilies = []family{sessions, conns, connLimit, loops, accepts, refusals, upgrades, closes, sockErrors, messages,
-	frames, bytes, writes, pings, offline, drops, mailItems, mailBytes, mailFull, outbox, unsent, sheds, evictions, unfinished, tableCounts}
+	frames, bytes, writes, pings, offline, reloads, drops, mailItems, mailBytes, mailFull, outbox, unsent, sheds, evictions, unfinished, tableCounts}
 
 func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	s := engine.Stats()

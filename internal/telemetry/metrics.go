@@ -121,6 +121,11 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	if c.Admission != nil {
 		collectAdmission(to, c.Admission)
 	}
+	if c.Reloads != nil {
+		done, refused := c.Reloads()
+		send(to, reloads, done, "done")
+		send(to, reloads, refused, "refused")
+	}
 	if c.OverRate != nil {
 		low, medium := c.OverRate()
 		send(to, drops, low, "in", session.Low.String(), "rate")

@@ -38,6 +38,8 @@ type Sources struct {
 	Traffic   *bridge.Traffic
 	// OverRate is how many messages of clients were dropped for their rate.
 	OverRate func() (low, medium uint64)
+	// Reloads is how often the configuration was read again, and had faults.
+	Reloads func() (done, refused uint64)
 
 	Directory *redisdir.Directory
 	Overload  *overload.Guard

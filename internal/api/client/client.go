@@ -43,11 +43,11 @@ func (r *Refusal) Error() string {
 		text += ": " + r.Detail
 	}
 	for _, f := range r.Faults {
-		text += "\n  "
+		where := f.Source
 		if f.Key != "" {
-			text += fmt.Sprintf("%s = %q ", f.Key, f.Value)
+			where = fmt.Sprintf("%s = %q (%s)", f.Key, f.Value, f.Source)
 		}
-		text += fmt.Sprintf("(%s): %s", f.Source, f.Problem)
+		text += "\n  " + where + ": " + f.Problem
 	}
 	return text
 }
