@@ -74,7 +74,7 @@ func (n *node) checkBudget(memory *meter.MemoryMeter) error {
 		return nil
 	}
 	return fmt.Errorf("memory-budget: %s (from %s) is too small: %s; want at least %s",
-		config.FormatSize(n.memory.Budget>>10<<10), n.memory.BudgetFrom, why, config.FormatSize((need>>20+1)<<20))
+		config.FormatSize(n.memory.Budget>>10<<10), n.memory.BudgetFrom, why, config.FormatSize((need+1<<20-1)>>20<<20))
 }
 
 // Parts of the budget that buffers may have, as divisors. Their configured
