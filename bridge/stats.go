@@ -9,17 +9,18 @@ import (
 // UplinkStats is a snapshot of an uplink's counters since it started, and of
 // its gauges.
 type UplinkStats struct {
-	Accepted   uint64 // messages that will reach Kafka, coalesced ones included
-	Acked      uint64 // records that Kafka acknowledged
-	AckedBytes uint64 // of their payloads
-	Coalesced  uint64 // medium messages that a later one of the session replaced
-	DroppedLow uint64 // low messages for which there was no room
-	DroppedMed uint64 // medium messages for which there was no room even as a latest value
-	Refused    uint64 // high messages for which there was no room
-	TooLarge   uint64 // messages refused for their size
-	Retried    uint64 // records that were produced again after Kafka failed them
-	Rejected   uint64 // records that Kafka rejected for good
-	Lost       uint64 // records given up because the time to drain was over
+	Accepted    uint64 // messages that will reach Kafka, coalesced ones included
+	Acked       uint64 // records that Kafka acknowledged
+	AckedBytes  uint64 // of their payloads
+	Coalesced   uint64 // medium messages that a later one of the session replaced
+	DroppedLow  uint64 // low messages for which there was no room
+	DroppedLoad uint64 // low messages that Relief.DropLow dropped
+	DroppedMed  uint64 // medium messages for which there was no room even as a latest value
+	Refused     uint64 // high messages for which there was no room
+	TooLarge    uint64 // messages refused for their size
+	Retried     uint64 // records that were produced again after Kafka failed them
+	Rejected    uint64 // records that Kafka rejected for good
+	Lost        uint64 // records given up because the time to drain was over
 
 	Events        uint64 // accepted; Acked and what follows it count their records too
 	RefusedEvents uint64 // events for which there was no room
@@ -37,12 +38,12 @@ type UplinkStats struct {
 // uplinkCounters are updated from the loops and from the client's call-backs;
 // the two groups are kept on different cache lines.
 type uplinkCounters struct {
-	accepted, coalesced, droppedLow, droppedMed, refused, tooLarge, events, refusedEvents atomic.Uint64
-	_                                                                                     [64]byte
-	acked, ackedBytes, retried, rejected, lost                                            atomic.Uint64
-	_                                                                                     [64]byte
-	outstanding, heldValues, owedEvents                                                   atomic.Int64
-	latency                                                                               histogram.Durations
+	accepted, coalesced, droppedLow, droppedLoad, droppedMed, refused, tooLarge, events, refusedEvents atomic.Uint64
+	_                                                                                                  [64]byte
+	acked, ackedBytes, retried, rejected, lost                                                         atomic.Uint64
+	_                                                                                                  [64]byte
+	outstanding, heldValues, owedEvents                                                                atomic.Int64
+	latency                                                                                            histogram.Durations
 }
 
 // Stats may be called from any goroutine.
@@ -50,7 +51,7 @@ func (u *Uplink) Stats() UplinkStats {
 	c := &u.count
 	return UplinkStats{
 		Accepted: c.accepted.Load(), Acked: c.acked.Load(), AckedBytes: c.ackedBytes.Load(),
-		Coalesced: c.coalesced.Load(), DroppedLow: c.droppedLow.Load(), DroppedMed: c.droppedMed.Load(),
+		Coalesced: c.coalesced.Load(), DroppedLow: c.droppedLow.Load(), DroppedLoad: c.droppedLoad.Load(), DroppedMed: c.droppedMed.Load(),
 		Refused: c.refused.Load(), TooLarge: c.tooLarge.Load(), Retried: c.retried.Load(),
 		Rejected: c.rejected.Load(), Lost: c.lost.Load(),
 		Outstanding: c.outstanding.Load(), BufferedBytes: u.budget.total(), HeldValues: c.heldValues.Load(),

@@ -135,7 +135,9 @@ func (u *Uplink) Accept(m Message) Verdict {
 		return u.turnAway(m.Priority)
 	}
 	if m.Priority == session.Low && u.dropLow.Load() {
-		return u.turnAway(m.Priority)
+		u.count.droppedLoad.Add(1)
+		u.settle(1)
+		return Dropped
 	}
 	w := u.workers[maphash.Bytes(u.seed, m.Principal)%uint64(len(u.workers))]
 	reserved := (m.Priority != session.Medium || !u.coalesce.Load()) && u.budget.reserve(m.Priority, cost(n))

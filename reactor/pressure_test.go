@@ -75,7 +75,7 @@ func TestPressureDropsLow(t *testing.T) {
 	}
 	expectMessage(t, c, "medium")
 	expectMessage(t, c, "low")
-	if n := e.Stats().DroppedLow; n != 1 {
+	if n := e.Stats().DroppedLoad; n != 1 {
 		t.Errorf("%d dropped, want 1", n)
 	}
 }

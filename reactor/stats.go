@@ -31,6 +31,7 @@ type counters struct {
 	pings        atomic.Uint64
 	offline      atomic.Uint64
 	droppedLow   atomic.Uint64
+	droppedLoad  atomic.Uint64
 	socketErrors atomic.Uint64
 	shed         atomic.Uint64        // sessions closed at the paced rate of an overload
 	evicted      atomic.Uint64        // connections closed because all held too much and they most
@@ -93,6 +94,7 @@ type Stats struct {
 	Pings        uint64
 	Offline      uint64 // pushes to sessions that had gone
 	DroppedLow   uint64 // low-priority messages to sessions that did not read
+	DroppedLoad  uint64 // low-priority messages that Pressure.DropLow dropped
 	SocketErrors uint64 // sessions ended by a socket error, a reset for instance
 	Shed         uint64 // sessions closed because of Pressure.Shed
 	Evicted      uint64 // connections closed because all together held too many unsent or unfinished bytes, and they most
@@ -142,6 +144,7 @@ func (e *Engine) Stats() Stats {
 		s.Pings += n.pings.Load()
 		s.Offline += n.offline.Load()
 		s.DroppedLow += n.droppedLow.Load()
+		s.DroppedLoad += n.droppedLoad.Load()
 		s.SocketErrors += n.socketErrors.Load()
 		s.Handshaking += int(n.states[handshaking].Load())
 		s.Undecided += int(n.states[undecided].Load())

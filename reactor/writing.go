@@ -161,7 +161,10 @@ func (l *loop) enqueue(c *conn, f *frame, out *Outcome) {
 	switch {
 	case c == nil || c.state != open:
 		out.Offline++
-	case f.priority == session.Low && (l.engine.pressure.Load().DropLow || !l.room(c, len(f.plain))):
+	case f.priority == session.Low && l.engine.pressure.Load().DropLow:
+		l.count.droppedLoad.Add(1)
+		out.Dropped++
+	case f.priority == session.Low && !l.room(c, len(f.plain)):
 		l.count.droppedLow.Add(1)
 		out.Dropped++
 	case !l.room(c, 0):

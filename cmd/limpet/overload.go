@@ -26,6 +26,10 @@ type overloadTask struct {
 // before the first client comes.
 func (n *node) guardMemory(context.Context) error {
 	memory, err := meter.NewMemoryMeter(n.memory.InGroup())
+	if err != nil && n.memory.InGroup() {
+		n.log.Warn("what the control group is charged cannot be read; the process and its sockets are measured", "err", err)
+		memory, err = meter.NewMemoryMeter(false)
+	}
 	if err != nil {
 		return err
 	}

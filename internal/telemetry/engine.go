@@ -76,6 +76,7 @@ func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	send(to, pings, s.Pings)
 	send(to, offline, s.Offline)
 	send(to, drops, s.DroppedLow, "out", session.Low.String(), "slow_consumer")
+	send(to, drops, s.DroppedLoad, "out", session.Low.String(), "overload")
 	send(to, mailItems, s.MailboxItems)
 	send(to, mailBytes, s.MailboxBytes)
 	send(to, mailFull, s.MailboxFull)

@@ -49,6 +49,7 @@ func collectUplink(to chan<- prometheus.Metric, uplink *bridge.Uplink) {
 	send(to, upAckedBytes, s.AckedBytes)
 	send(to, upCoalesced, s.Coalesced)
 	send(to, drops, s.DroppedLow, "in", session.Low.String(), "uplink_full")
+	send(to, drops, s.DroppedLoad, "in", session.Low.String(), "overload")
 	send(to, drops, s.DroppedMed, "in", session.Medium.String(), "uplink_full")
 	send(to, upRefused, s.Refused, "full")
 	send(to, upRefused, s.TooLarge, "too_large")

@@ -175,14 +175,14 @@ func (s *Sources) addEngine(snap *Snapshot) {
 	}
 	snap.Messages = InOut{e.MessagesIn, e.MessagesOut}
 	snap.Bytes = InOut{e.BytesIn, e.BytesOut}
-	snap.Dropped = e.DroppedLow
+	snap.Dropped = e.DroppedLow + e.DroppedLoad
 	snap.Mailbox = Mailbox{e.MailboxItems, e.MailboxBytes, e.MailboxFull}
 }
 
 func (s *Sources) addKafka(snap *Snapshot) {
 	if s.Uplink != nil {
 		u := s.Uplink.Stats()
-		snap.Dropped += u.DroppedLow + u.DroppedMed
+		snap.Dropped += u.DroppedLow + u.DroppedLoad + u.DroppedMed
 		snap.Uplink = &Uplink{
 			Accepted: u.Accepted, Acknowledged: u.Acked, Refused: u.Refused + u.TooLarge,
 			BufferedRecords: u.Outstanding, BufferedBytes: u.BufferedBytes, LatencySum: u.Latency.Sum,
