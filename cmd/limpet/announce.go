@@ -15,7 +15,7 @@ func (n *node) announce(w io.Writer) {
 	if n.cfg.LogFormat == config.LogJSON {
 		n.log.Info("serving",
 			"node", n.cfg.Node, "version", versionText(), "listen", n.engine.Addr().String(), "api", n.api.Addr(),
-			"uplink", string(n.cfg.Uplink), "kafka", n.kafka.Brokers, "embedded", n.broker != nil,
+			"uplink", string(n.cfg.Uplink), "kafka", n.kafka.Brokers, "embedded", n.broker != nil, "bus", string(n.busKind()),
 			"max_conns", limits.MaxConns, "loops", limits.Loops, "fd_table_per_loop", limits.PerLoopTables)
 		return
 	}
@@ -27,6 +27,24 @@ func (n *node) announce(w io.Writer) {
 	fmt.Fprintf(w, "  clients   ws://%s/ws, up to %d connections (%d loops, %s)\n", n.engine.Addr(), limits.MaxConns, limits.Loops, tables)
 	fmt.Fprintf(w, "  api       http://%s\n", n.api.Addr())
 	fmt.Fprintf(w, "  messages  %s\n", n.destination())
+	if way := n.wayToOthers(); way != "" {
+		fmt.Fprintf(w, "  nodes     %s\n", way)
+	}
+}
+
+// wayToOthers is empty on a node that is alone.
+func (n *node) wayToOthers() string {
+	switch n.busKind() {
+	case config.BusKafka:
+		if n.directory == nil {
+			return "pushes go to all of them through Kafka topic " + n.cfg.TopicPrefix + "broadcast (no redis)"
+		}
+		return "a push goes to the one that has its session through Kafka topic " + n.cfg.TopicPrefix + "inbox"
+	case config.BusRedis:
+		return "a push goes to the one that has its session through Redis Pub/Sub, at most once"
+	default:
+		return ""
+	}
 }
 
 func (n *node) destination() string {

@@ -12,16 +12,24 @@
 --       4 and so on: incarnations that have ended
 --
 -- Returns the partition, or -1 when all are leased.
-local owner, mine = {}, tonumber(ARGV[1])
-local ended = {}
-for i = 4, #ARGV do ended[tonumber(ARGV[i])] = true end
+local mine = tonumber(ARGV[1])
+local leased = {}
 local flat = redis.call('HGETALL', KEYS[1])
 for i = 1, #flat, 2 do
   local partition, incarnation = tonumber(flat[i]), tonumber(flat[i + 1])
-  if incarnation == mine then
+  if incarnation == mine then -- the usual case, at every renewal
     if partition < tonumber(ARGV[2]) then return partition end
     redis.call('HDEL', KEYS[1], partition)
-  elseif not ended[incarnation] and redis.call('HEXISTS', KEYS[2], incarnation) == 1 then
+  else
+    leased[partition] = incarnation
+  end
+end
+
+local ended = {}
+for i = 4, #ARGV do ended[tonumber(ARGV[i])] = true end
+local owner = {}
+for partition, incarnation in pairs(leased) do
+  if not ended[incarnation] and redis.call('HEXISTS', KEYS[2], incarnation) == 1 then
     owner[partition] = incarnation
   end
 end
