@@ -21,13 +21,19 @@
 //
 // # Where to look
 //
+//	handler.go     what a node has to answer, and is told
+//	engine.go      what may be called from anywhere
+//	address.go     the address, held until the loops listen on it
 //	slab.go        what is kept for one connection: 48 bytes
 //	wheel.go       every timeout and the heartbeat
 //	handshake.go   from accept to a session
 //	preface.go     who the client is, and the gate that asks
 //	undecided.go   connections whose authentication is under way
 //	loop.go        input, and what the wheel looks for
+//	unfinished.go  input that is not complete, beside the slab
 //	mailbox.go     the way in from other goroutines
+//	frame.go       a message encoded once for all who get it
+//	receipt.go     what became of it
 //	outbox.go      frames that wait, one write per socket
 //	writing.go     writes and the slow-consumer policy
 //	closing.go     every way in which a connection ends

@@ -85,8 +85,6 @@ func (v Value) Raw() string {
 	return strings.Join(parts, " ")
 }
 
-func (v Value) equal(w Value) bool { return v.Raw() == w.Raw() }
-
 // format prints a value for people: digits grouped, bytes in binary units.
 func (v Value) format(unit string) string {
 	if v.Word != "" {

@@ -73,10 +73,6 @@ func (s *Server) Failure() error {
 	return nil
 }
 
-// Exited is closed when a server that was started here has ended; nil for
-// others.
-func (s *Server) Exited() <-chan struct{} { return s.exited }
-
 // Stop ends a server that was started here.
 func (s *Server) Stop() {
 	if s.exited == nil {
@@ -160,13 +156,6 @@ func (t *tail) quoted() string {
 		return ""
 	}
 	return "; its last words:\n" + string(t.buf)
-}
-
-// Output is the end of what a server that was started here has printed.
-func (s *Server) Output() string {
-	s.output.mu.Lock()
-	defer s.output.mu.Unlock()
-	return string(s.output.buf)
 }
 
 // executable says whether path is a program.
