@@ -20,6 +20,7 @@ func newRootCommand() *cobra.Command {
 	}
 	cobra.EnableCommandSorting = false // the order of commands() is the one that a new user needs
 	root.AddCommand(commands()...)
+	addCompletion(root)
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return fmt.Errorf("%w%s", err, suggestFlag(cmd, err))
 	})

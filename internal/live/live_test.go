@@ -110,7 +110,7 @@ func TestView(t *testing.T) {
 			}
 		}
 	}
-	step(tea.WindowSizeMsg{Width: 60, Height: 20})
+	step(tea.WindowSizeMsg{Width: 60, Height: 50})
 	shows("limpet top", "q quits")
 	first := m.Init()().(answer)
 	if asked != 1 {
@@ -150,6 +150,50 @@ func TestView(t *testing.T) {
 	}
 	if _, ok := step(askNow{})().(answer); !ok || asked != 2 {
 		t.Errorf("asked %d times, want a second time", asked)
+	}
+}
+
+// Whatever the size of the window, nothing leaves it, nothing is lost without a
+// word, and the first lines and the keys stay.
+func TestViewFitsTheWindow(t *testing.T) {
+	full := snapshot()
+	full.Directory = &telemetry.Directory{State: "joined", Calls: 1_234_567, QueueLimit: 262_144, LeaseAgeSeconds: 2.5, LeaseSeconds: 10}
+	full.Overload = &telemetry.Overload{Level: "refuse_new", Rung: 3, SinceSeconds: 75, Shed: 4000}
+	for _, size := range []tea.WindowSizeMsg{{Width: 80, Height: 24}, {Width: 80, Height: 60}, {Width: 80, Height: 8}, {Width: 40, Height: 3}, {Width: 200, Height: 50}} {
+		var m tea.Model = model{interval: time.Millisecond}
+		m, _ = m.Update(size)
+		m, _ = m.Update(answer{snapshot: full})
+		rows := strings.Split(m.View().Content, "\n")
+		if len(rows) > size.Height {
+			t.Errorf("%d rows in %d", len(rows), size.Height)
+		}
+		for _, row := range rows {
+			if n := lipgloss.Width(row); n > size.Width {
+				t.Errorf("%d columns in %d: %q", n, size.Width, row)
+			}
+		}
+		text := m.View().Content
+		if !strings.Contains(text, "q quits") || strings.Contains(text, "lines more") != (len(rows) == size.Height) {
+			t.Errorf("%dx%d:\n%s", size.Width, size.Height, text)
+		}
+		whole := strings.Join(strings.Fields(text), " ")
+		if size.Width == 200 && (!strings.Contains(whole, "refuse new") || !strings.Contains(whole, "lease 2.5 s old of 10") || !strings.Contains(whole, "retransmits")) {
+			t.Errorf("%dx%d leaves something out:\n%s", size.Width, size.Height, text)
+		}
+	}
+}
+
+func TestWrap(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":           {""},
+		"ab cd ef":   {"ab cd", "ef"},
+		"abcdefgh":   {"abcdefgh"},
+		"abcdefgh i": {"abcdefgh", "i"},
+		"ab cde":     {"ab", "cde"},
+	} {
+		if diff := cmp.Diff(want, wrap(text, 5)); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", text, diff)
+		}
 	}
 }
 

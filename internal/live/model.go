@@ -130,29 +130,68 @@ func (m model) text() string {
 	if width <= 0 {
 		width = 80
 	}
-	var b strings.Builder
-	row := func(s string) { fmt.Fprintln(&b, lipgloss.NewStyle().MaxWidth(width).Render(s)) }
+	cut := lipgloss.NewStyle().MaxWidth(width)
+	var body []string
+	add := func(s string) { body = append(body, cut.Render(s)) }
 	if m.now.Time.IsZero() {
-		row(bold.Render("limpet top"))
+		add(bold.Render("limpet top"))
 	} else {
-		row(bold.Render(title(m.now)))
-		row("")
-		for _, l := range lines(m.now, m.rates) {
-			row(faint.Render(fmt.Sprintf("%-11s", l.label)) + " " + l.text)
+		head := bold
+		if m.now.Status != "ready" {
+			head = alarm
 		}
-		row("")
-		row(faint.Render("sessions    ") + mark.Render(sparkline(m.sessions, width-13)))
-		row(faint.Render("messages/s  ") + mark.Render(sparkline(m.messages, width-13)))
+		for _, part := range wrap(title(m.now), width) {
+			add(head.Render(part))
+		}
+		for _, l := range lines(m.now, m.rates) {
+			label := l.label
+			for _, part := range wrap(l.text, width-labelWidth) {
+				add(faint.Render(fmt.Sprintf("%-*s", labelWidth, label)) + part)
+				label = ""
+			}
+		}
+		add(faint.Render("sessions    ") + mark.Render(sparkline(m.sessions, width-labelWidth-1)))
+		add(faint.Render("messages/s  ") + mark.Render(sparkline(m.messages, width-labelWidth-1)))
 	}
-	row("")
+	var foot []string
 	switch {
 	case m.err != nil:
-		row(alarm.Render(m.err.Error()))
+		foot = append(foot, cut.Render(alarm.Render(m.err.Error())))
 	case m.paused:
-		row(alarm.Render("paused"))
+		foot = append(foot, cut.Render(alarm.Render("paused")))
 	}
-	b.WriteString(faint.Render("q quits, p pauses"))
-	return b.String()
+	foot = append(foot, cut.Render(faint.Render("q quits, p pauses")))
+	return strings.Join(append(m.fit(body, len(foot)), foot...), "\n")
+}
+
+const labelWidth = 12 // columns
+
+// fit leaves away the last of the rows for which the terminal has no room
+// beside so many others, and says so.
+func (m model) fit(rows []string, others int) []string {
+	room := m.height - others
+	if m.height <= 0 || len(rows) <= room {
+		return rows
+	}
+	room = max(room, 1)
+	return append(rows[:room-1:room-1], faint.Render(fmt.Sprintf("… %d lines more in a higher window", len(rows)-room+1)))
+}
+
+// wrap breaks text at spaces into lines of at most width columns; a word that
+// is longer stays whole.
+func wrap(text string, width int) []string {
+	var all []string
+	for len(text) > width && width > 0 {
+		at := strings.LastIndexByte(text[:width+1], ' ')
+		if at <= 0 {
+			if at = strings.IndexByte(text, ' '); at <= 0 {
+				break
+			}
+		}
+		all = append(all, text[:at])
+		text = text[at+1:]
+	}
+	return append(all, text)
 }
 
 // sparkline draws the last values that fit, from 0 to the largest.
