@@ -105,6 +105,12 @@ bench-fanout: build ## measure a fan-out to 15,000 sessions for ten minutes
 	$(call measure,fanout-15k,fanout --spawn limpet --conns 15000 --duration 5m --limpet-args '--broker-size 8MiB')
 
 # What the host lacks for these, descriptors or memory, is said before the start.
+.PHONY: bench-observe
+bench-observe: SHELL = bash
+bench-observe: build ## measure what it costs to be scraped, shown and logged: CPU in pairs, memory by slopes
+	$(call measure,observe-cpu,watched --spawn limpet)
+	$(call measure,observe-memory,idle --spawn limpet$(comma)limpet-watched --conns 12000 --rounds 3)
+
 .PHONY: bench-200k
 bench-200k: build ## measure 200,000 idle sessions in one process
 	$(call measure,idle-200k,idle --spawn limpet --conns 200000 --rounds 1 --steps 8 --rate 10000 --timeout 30s)

@@ -106,6 +106,19 @@ while the rest goes on as before.`,
 			run:      slow,
 		},
 		{
+			Name:     "watched",
+			Question: "What does it cost the server to be looked at?",
+			Method: `Messages are due at --msg-rate. For --duration nobody looks at the server; for
+another, its metrics are scraped every 5 s, a dashboard is open, and messages of
+somebody who is not there are logged. --steps such pairs follow each other, the
+order of each the other way round than before, and each gives a ratio of the
+server's CPU per message. --spawn limpet-watched is a limpet that is looked at
+all the time: idle tells what that costs in memory.`,
+			Defaults: defaults(func(o *Options) { o.Conns, o.MsgRate, o.Steps, o.Warmup = 200, 10_000, 16, time.Second }),
+			Uplink:   "echo",
+			run:      watched,
+		},
+		{
 			Name:     "soak",
 			Question: "Does memory grow over hours of mixed load?",
 			Method: `Messages at --msg-rate while --churn connections per second end, every other

@@ -93,7 +93,7 @@ func TestScenariosStateTheirQuestion(t *testing.T) {
 		o.Targets = []string{"ws://127.0.0.1:1/"}
 		require.NoError(t, o.Validate(), s.Name)
 	}
-	require.Equal(t, []string{"idle", "connect", "echo", "fanout", "uplink", "storm", "slow", "soak"}, names)
+	require.Equal(t, []string{"idle", "connect", "echo", "fanout", "uplink", "storm", "slow", "watched", "soak"}, names)
 }
 
 // lossy is an uplink that shows each message but one in ten, and one in

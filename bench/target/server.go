@@ -28,6 +28,7 @@ type Server struct {
 	// Broadcasts says that "!broadcast TEXT" makes the server send TEXT to all.
 	Broadcasts bool
 	cmd        *exec.Cmd
+	unwatch    func() error // nil unless it is looked at all the time
 	output     tail
 	exited     chan struct{} // closed when a child has ended; nil without one
 }
@@ -77,6 +78,9 @@ func (s *Server) Failure() error {
 func (s *Server) Stop() {
 	if s.exited == nil {
 		return
+	}
+	if s.unwatch != nil {
+		_ = s.unwatch() // the figures are taken
 	}
 	_ = syscall.Kill(-s.PID, syscall.SIGTERM)
 	select {

@@ -27,11 +27,14 @@ type Spawner struct {
 
 const spareConns = 100
 
+// watchedLimpet is a limpet that Watch looks at from its start to its end.
+const watchedLimpet = "limpet-watched"
+
 const startGrace = 20 * time.Second
 
 // Names lists what Start knows.
 func Names() []string {
-	return []string{"limpet", "nethttp", "gin", "echo", "gnet", "nethttp-1g", "gin-1g", "echo-1g"}
+	return []string{"limpet", watchedLimpet, "nethttp", "gin", "echo", "gnet", "nethttp-1g", "gin-1g", "echo-1g"}
 }
 
 // Start starts the named server on a free loopback port and waits until it
@@ -47,7 +50,7 @@ func (sp Spawner) Start(ctx context.Context, name string) (*Server, error) {
 	}
 	s.Addr = ports[0]
 	s.Host = s.Addr.String()
-	if name == "limpet" {
+	if name == "limpet" || name == watchedLimpet {
 		sp.limpet(s, ports[1])
 	} else if err := sp.baseline(ctx, s, ports[1]); err != nil {
 		return nil, err
@@ -60,6 +63,12 @@ func (sp Spawner) Start(ctx context.Context, name string) (*Server, error) {
 	if err := s.waitReady(ctx); err != nil {
 		s.Stop()
 		return nil, err
+	}
+	if name == watchedLimpet {
+		if s.unwatch, err = s.Watch(context.WithoutCancel(ctx)); err != nil {
+			s.Stop()
+			return nil, err
+		}
 	}
 	return s, nil
 }

@@ -31,7 +31,8 @@ measurement (--spawn ` + strings.Join(target.Names(), ",") + `):
 several names are measured in turn and compared with the first. limpet is
 started with the echo uplink, except by the uplink scenario; nethttp, gin and
 echo are gorilla servers as the usual articles write them, with two goroutines
-per connection; -1g names their variant with one; gnet is a bare event loop.`,
+per connection; limpet-watched is looked at all the time, as by the scenario
+watched; -1g names their variant with one; gnet is a bare event loop.`,
 	}
 	for _, s := range bench.Scenarios() {
 		cmd.AddCommand(newScenarioCommand(s))
