@@ -223,7 +223,7 @@ func TestWithoutToken(t *testing.T) {
 // BenchmarkHandshake asks what checking a token costs the rate of handshakes:
 // connect, upgrade, close, over loopback from 16 clients at a time, with and
 // without, in rounds that alternate so that a busy machine slows both. The
-// ratio of the medians is to be 0.7 or more.
+// ratio, the median of those of the rounds, is to be 0.7 or more.
 func BenchmarkHandshake(b *testing.B) {
 	_, open := startWith(b, Echo, nil)
 	_, checked := startAuth(b, jwtOnly)
@@ -231,20 +231,20 @@ func BenchmarkHandshake(b *testing.B) {
 	address := func(url string) string { return strings.TrimSuffix(strings.TrimPrefix(url, "ws://"), "/ws") }
 	const each = 2000
 	var rates [2][]float64
+	var ratios []float64 // of neighbours, which met the same other load of the machine
 	for b.Loop() {
 		for i, addr := range []string{address(open), address(checked)} {
 			start := time.Now()
 			handshakes(b, addr, tok, each)
 			rates[i] = append(rates[i], each/time.Since(start).Seconds())
 		}
+		last := len(rates[0]) - 1
+		ratios = append(ratios, rates[1][last]/rates[0][last])
 	}
-	for i := range rates {
-		slices.Sort(rates[i])
-	}
-	median := func(list []float64) float64 { return list[len(list)/2] }
+	median := func(list []float64) float64 { slices.Sort(list); return list[len(list)/2] }
 	b.ReportMetric(median(rates[0]), "open/s")
 	b.ReportMetric(median(rates[1]), "jwt/s")
-	b.ReportMetric(median(rates[1])/median(rates[0]), "ratio")
+	b.ReportMetric(median(ratios), "ratio")
 }
 
 func handshakes(b *testing.B, addr, tok string, n int) {
