@@ -14,6 +14,7 @@ var (
 	dirPipeline  = distribution("directory_pipeline_commands", "Commands to Redis in one round trip.")
 	dirLeaseAge  = gauge("directory_lease_age_seconds", "Time since the renewal of this node's lease that Redis acknowledged last; missing without a lease. The others call the node dead at limpet_directory_lease_seconds.")
 	dirLease     = gauge("directory_lease_seconds", "Silence after which the others call a node dead (redis-lease).")
+	dirInbox     = gauge("directory_inbox", "Partition of the topic inbox that is leased to this node, -1 for none; missing where none is needed.")
 	dirWritten   = counter("directory_written_total", "Principals and groups whose state Redis has acknowledged.")
 	dirLate      = counter("directory_late_total", "Writes that Redis refused because their deadline had passed.")
 	dirQueued    = gauge("directory_queued", "Principals and groups that wait to be written.")
@@ -26,7 +27,7 @@ var (
 	dirLost      = counter("directory_lost_sessions_total", "Sessions of dead nodes that this node has reported.")
 )
 
-var directoryFamilies = []family{dirState, dirDegraded, dirCalls, dirTrips, dirPipeline, dirLeaseAge, dirLease, dirWritten, dirLate, dirQueued, dirQueueMax, dirOverruns,
+var directoryFamilies = []family{dirState, dirDegraded, dirCalls, dirTrips, dirPipeline, dirLeaseAge, dirLease, dirInbox, dirWritten, dirLate, dirQueued, dirQueueMax, dirOverruns,
 	dirResyncs, dirDisplaced, dirNotices, dirClaims, dirLost}
 
 func collectDirectory(to chan<- prometheus.Metric, d *redisdir.Directory) {
@@ -47,6 +48,9 @@ func collectDirectory(to chan<- prometheus.Metric, d *redisdir.Directory) {
 		send(to, dirLeaseAge, s.LeaseAge.Seconds())
 	}
 	send(to, dirLease, s.Lease.Seconds())
+	if s.Inboxes > 0 {
+		send(to, dirInbox, int(s.Inbox))
+	}
 	send(to, dirWritten, s.Written)
 	send(to, dirLate, s.Late)
 	send(to, dirQueued, s.Queued)

@@ -217,6 +217,8 @@ func (d *Directory) serverTime(t time.Time) int64 {
 type Stats struct {
 	State       State
 	Incarnation uint32 // 0 before the first contact
+	Inboxes     int    // partitions of which each node leases one; 0: this one needs none
+	Inbox       int32  // the one that is leased to this node, -1 for none
 
 	Queued    int // names waiting or under way
 	QueuePeak int
@@ -245,6 +247,8 @@ type Stats struct {
 func (d *Directory) Stats() Stats {
 	s := Stats{
 		State:          d.State(),
+		Inboxes:        d.inboxes.Partitions,
+		Inbox:          d.inbox.Load(),
 		QueueMax:       d.config.Queue,
 		Written:        d.written.Load(),
 		Late:           d.late.Load(),
