@@ -69,7 +69,7 @@ func (r *Relief) Read() overload.Reading {
 	r.before, r.blind = m, err != nil
 	reading := overload.Reading{
 		Used: m.Charged, Budget: r.Budget, CPU: r.CPU.Share(time.Now()), Lag: stats.Lag,
-		Unfinished: int64(stats.UnfinishedBytes),
+		Unfinished: int64(stats.UnfinishedBytes), Sockets: m.Sockets,
 	}
 	if r.Uplink != nil {
 		reading.Backlog = float64(r.Uplink.Stats().BufferedBytes) / float64(r.Uplink.Capacity())

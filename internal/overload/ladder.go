@@ -16,7 +16,9 @@ type Reading struct {
 	Backlog      float64 // share of the uplink's configured buffer in use, 0 to 1; 0 without Kafka
 	DirectoryOut bool    // Redis fails and the node works from its own table
 
-	Unfinished int64 // bytes of input that is not complete; part of Used, and no signal
+	// Parts of Used, which are no signals.
+	Unfinished int64 // bytes of input that is not complete
+	Sockets    int64 // bytes that the kernel keeps for connections
 }
 
 // busyCPU is the share of the processors above which loops that are behind are

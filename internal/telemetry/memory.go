@@ -35,7 +35,7 @@ type Memory struct {
 	Stacks    int64 `json:"stacks"`
 	Runtime   int64 `json:"runtime"` // metadata of the allocator and the collector
 
-	Sockets int64 `json:"sockets"` // of the kernel, for connections
+	Sockets int64 `json:"sockets"` // of the kernel, for connections; with their buffers where a control group of version 2 tells
 
 	// Not parts but sums.
 	Resident int64 `json:"resident"` // of the process, as the kernel counts it
@@ -87,7 +87,9 @@ func (s *Sources) Memory() Memory {
 	}
 	if s.Overload != nil {
 		r := s.Overload.State().Reading
-		m.Used, m.Budget = r.Used, r.Budget
+		if m.Used, m.Budget = r.Used, r.Budget; r.Budget > 0 {
+			m.Sockets = r.Sockets // with their buffers, where a control group tells
+		}
 	}
 	return m
 }
