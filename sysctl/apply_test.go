@@ -362,3 +362,16 @@ func TestRestoreFileIsData(t *testing.T) {
 		}
 	})
 }
+
+// Where nothing can be read there is nothing to write, and nobody is told that
+// all suffices.
+func TestNothingToWriteIsNotEnough(t *testing.T) {
+	b := &strings.Builder{}
+	r := apply(t, tree{"x": "y"}.root(t), Need{Conns: 100}, ApplyOptions{RestoreFile: restoreFileIn(t)})
+	if err := r.WriteText(b); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.HasPrefix(b.String(), "Nothing was written") || strings.Contains(b.String(), "suffices") {
+		t.Errorf("%s", b)
+	}
+}

@@ -9,7 +9,10 @@ import (
 // WriteText prints each line with before and after, then what is left to others.
 func (r ApplyReport) WriteText(w io.Writer) error {
 	b := &strings.Builder{}
-	if len(r.Changes) == 0 {
+	switch {
+	case len(r.Changes) == 0 && len(r.Remaining) > 0:
+		wrap(b, "", "", "Nothing was written: what falls short is not for apply to change.")
+	case len(r.Changes) == 0:
 		wrap(b, "", "", fmt.Sprintf("Nothing to write: every kernel setting suffices for %s connections.", Count(r.need.Conns)))
 	}
 	writeChanges(b, r.Changes)

@@ -45,7 +45,7 @@ func (c CapacityReport) Err() error {
 	if c.Fits {
 		return nil
 	}
-	return fmt.Errorf("%w for %s connections: %s allows %s", ErrShort, Count(c.Need.Conns), c.Limits[0].Name, Count(c.Limits[0].Conns))
+	return fmt.Errorf("%w for %s: %s allows %s", ErrShort, plural(c.Need.Conns, "connection"), c.Limits[0].Name, Count(c.Limits[0].Conns))
 }
 
 // Capacity works out memory for connections, or connections for memory. With
