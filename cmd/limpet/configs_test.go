@@ -75,34 +75,36 @@ var servesItself = map[string]bool{
 	"auth": true, "origins": true, "proxy-trusted": true, "shed-rate": true,
 }
 
+// otherValues has for each key one that is not its default.
+var otherValues = map[string]string{
+	"sessions-per-principal": "9", "groups-per-session": "9", "listen": "127.0.0.1:9999", "max-conns": "9", "max-fragments": "9", "subprotocols": "v1", "deflate": "false", "deflate-min-size": "9B",
+	"control-rate": "9", "retry-after": "9s", "outbound-limit": "9MiB", "heartbeat": "9s", "heartbeat-grace": "9s", "handshake-timeout": "9s",
+	"message-timeout": "9s", "close-timeout": "9s", "linger-timeout": "9s", "loops": "9", "fd-tables": "per-loop",
+	"mailbox-messages": "99", "mailbox-bytes": "9MiB",
+	"node": "gw-2", "kafka": "10.0.0.2:9092", "topic-prefix": "test.", "create-topics": "false", "topic-partitions": "3",
+	"inbox-partitions": "5", "consumer-group": "limpets", "group-timeout": "7s", "produce-timeout": "3s", "linger": "0s",
+	"compression": "zstd", "uplink-workers": "7", "uplink-queue": "99", "uplink-buffer": "99MiB", "max-message-size": "32KiB",
+	"broker-listen": "127.0.0.1:9092", "data-dir": "/var/lib/limpet", "broker-size": "99MiB", "broker-retention": "1h",
+	"priority": "low", "priority-rules": "json:p", "rate-messages": "9", "rate-bytes": "9KiB", "rate-burst": "9s", "rate-policy": "drop",
+	"report-undelivered": "true", "dedup-window": "9s",
+	"redis": "redis://h:1", "redis-expect": "9", "redis-lease": "9s", "redis-timeout": "90ms", "redis-queue": "9999", "redis-reregister": "999",
+	"accept-rate": "9", "conns-per-ip": "9", "rate-per-ip": "9", "burst-per-ip": "9", "auth-timeout": "9s", "auth-waiting": "99", "jwt-secret": "ffffffffffffffffffffffffffffffff", "jwt-secret-old": "ffffffffffffffffffffffffffffffff", "jwt-keys": "a.pem", "jwt-jwks": "http://a/",
+	"jwt-refresh": "9s", "jwt-issuer": "i", "jwt-audience": "a", "jwt-leeway": "9s", "jwt-claim-principal": "p", "jwt-claim-groups": "g",
+	"jwt-claim-tenant": "t", "jwt-claim-priority": "x", "jwt-claim-messages": "m", "jwt-claim-bytes": "b", "webhook-url": "http://b/",
+	"webhook-timeout": "1s", "webhook-concurrency": "9", "webhook-remember": "9s", "webhook-fail-open": "true",
+	"trace-endpoint": "http://127.0.0.1:4318", "trace-sample": "0.5", "trace-limit": "9", "trace-principals": "true",
+	"gogc": "77", "memory-limit": "77MiB", "memory-budget": "77MiB",
+}
+
 // A key that no package gets has no effect, and nobody would notice.
 func TestEveryKeyIsHandedOut(t *testing.T) {
 	base := []string{"--kafka=10.0.0.1:9092", "--node=gw-1", "--auth=jwt,webhook", "--jwt-secret=0123456789abcdef0123456789abcdef", "--webhook-url=http://10.0.0.1/"}
 	before := handedOut(t, loadArgs(t, base...))
-	values := map[string]string{
-		"sessions-per-principal": "9", "groups-per-session": "9", "listen": "127.0.0.1:9999", "max-conns": "9", "max-fragments": "9", "subprotocols": "v1", "deflate": "false", "deflate-min-size": "9B",
-		"control-rate": "9", "retry-after": "9s", "outbound-limit": "9MiB", "heartbeat": "9s", "heartbeat-grace": "9s", "handshake-timeout": "9s",
-		"message-timeout": "9s", "close-timeout": "9s", "linger-timeout": "9s", "loops": "9", "fd-tables": "per-loop",
-		"mailbox-messages": "99", "mailbox-bytes": "9MiB",
-		"node": "gw-2", "kafka": "10.0.0.2:9092", "topic-prefix": "test.", "create-topics": "false", "topic-partitions": "3",
-		"inbox-partitions": "5", "consumer-group": "limpets", "group-timeout": "7s", "produce-timeout": "3s", "linger": "0s",
-		"compression": "zstd", "uplink-workers": "7", "uplink-queue": "99", "uplink-buffer": "99MiB", "max-message-size": "32KiB",
-		"broker-listen": "127.0.0.1:9092", "data-dir": "/var/lib/limpet", "broker-size": "99MiB", "broker-retention": "1h",
-		"priority": "low", "priority-rules": "json:p", "rate-messages": "9", "rate-bytes": "9KiB", "rate-burst": "9s", "rate-policy": "drop",
-		"report-undelivered": "true", "dedup-window": "9s",
-		"redis": "redis://h:1", "redis-expect": "9", "redis-lease": "9s", "redis-timeout": "90ms", "redis-queue": "9999", "redis-reregister": "999",
-		"accept-rate": "9", "conns-per-ip": "9", "rate-per-ip": "9", "burst-per-ip": "9", "auth-timeout": "9s", "auth-waiting": "99", "jwt-secret": "ffffffffffffffffffffffffffffffff", "jwt-secret-old": "ffffffffffffffffffffffffffffffff", "jwt-keys": "a.pem", "jwt-jwks": "http://a/",
-		"jwt-refresh": "9s", "jwt-issuer": "i", "jwt-audience": "a", "jwt-leeway": "9s", "jwt-claim-principal": "p", "jwt-claim-groups": "g",
-		"jwt-claim-tenant": "t", "jwt-claim-priority": "x", "jwt-claim-messages": "m", "jwt-claim-bytes": "b", "webhook-url": "http://b/",
-		"webhook-timeout": "1s", "webhook-concurrency": "9", "webhook-remember": "9s", "webhook-fail-open": "true",
-		"trace-endpoint": "http://127.0.0.1:4318", "trace-sample": "0.5", "trace-limit": "9", "trace-principals": "true",
-		"gogc": "77", "memory-limit": "77MiB", "memory-budget": "77MiB",
-	}
 	for _, key := range config.Keys() {
 		if servesItself[key.Name] {
 			continue
 		}
-		value, ok := values[key.Name]
+		value, ok := otherValues[key.Name]
 		if !ok {
 			t.Errorf("no value to try for --%s", key.Name)
 			continue
@@ -136,6 +138,36 @@ func TestTuningIsThatOfTheStart(t *testing.T) {
 		name := tuned.Type().Field(i).Name
 		if got, want := tuned.Field(i).Interface(), started.FieldByName(name).Interface(); got != want || tuned.Field(i).IsZero() {
 			t.Errorf("%s: a reload gives %v, a start %v", name, got, want)
+		}
+	}
+}
+
+// reloadServesItself lists the live keys that a reload hands to no package.
+var reloadServesItself = map[string]bool{"flush-timeout": true, "drain-window": true, "log-level": true}
+
+// A key that is said to be live and that a reload hands to nobody would change
+// nothing, and its answer would say otherwise.
+func TestEveryLiveKeyIsApplied(t *testing.T) {
+	base := []string{"--auth=jwt,webhook", "--jwt-secret=0123456789abcdef0123456789abcdef", "--webhook-url=http://10.0.0.1/"}
+	applied := func(args ...string) string {
+		c := loadArgs(t, append(base[:len(base):len(base)], args...)...)
+		rules, err := messageRules(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %+v %+v", tuning(c), jwtConfig(c), webhookConfig(c), admissionLimits(c), rateLimits(c), rules, c.Origins, c.ProxyTrusted, apiConfig(c))
+	}
+	before := applied()
+	for _, key := range config.Keys() {
+		if !key.Live || reloadServesItself[key.Name] {
+			continue
+		}
+		value, ok := otherValues[key.Name]
+		if !ok {
+			value = map[string]string{"broadcast-rate": "9", "api-token": "0123456789abcdef", "origins": "*", "proxy-trusted": "10.0.0.0/8"}[key.Name]
+		}
+		if applied("--"+key.Name+"="+value) == before {
+			t.Errorf("--%s=%s is live, and nothing is handed out for it", key.Name, value)
 		}
 	}
 }

@@ -92,8 +92,7 @@ func (n *node) reload(ctx context.Context) (api.Reloaded, error) {
 		return api.Reloaded{}, errReloading
 	}
 	before := r.inForce.Load()
-	switch {
-	case before.File() == "" && len(before.JWTKeys) == 0:
+	if before.File() == "" && len(before.JWTKeys) == 0 {
 		return api.Reloaded{}, errNothingNew
 	}
 	next, err := before.Again()
@@ -107,7 +106,7 @@ func (n *node) reload(ctx context.Context) (api.Reloaded, error) {
 	if r.ended.Load() { // reading may have taken long
 		return api.Reloaded{}, errEnding
 	}
-	if err := n.apply(before, after, changes); err != nil {
+	if err := n.apply(after, changes); err != nil {
 		return api.Reloaded{}, n.notReloaded(err)
 	}
 	r.done.Add(1)
@@ -119,7 +118,7 @@ func (n *node) reload(ctx context.Context) (api.Reloaded, error) {
 }
 
 // apply first does all that may fail.
-func (n *node) apply(before, after *config.Loaded, changes config.Changes) error {
+func (n *node) apply(after *config.Loaded, changes config.Changes) error {
 	c := &after.Serve
 	var faults config.Faults
 	if err := n.engine.CheckTuning(tuning(c)); err != nil {

@@ -12,6 +12,9 @@
 // opens no socket and starts no goroutine. A key that nobody knows is a fault
 // too: a misspelt limit that is silently ignored is found at 3 a.m.
 //
+// Again reads the sources once more for a reload, and Merge brings into force
+// what the table calls live; the rest needs a restart, and is named.
+//
 // To add a key: a field in Serve, a row in the table, and where two keys must
 // agree a rule in check.go. `make docs` renews the table in README.md.
 package config
