@@ -73,7 +73,7 @@ func TestPushesThroughInboxes(t *testing.T) {
 	t.Setenv("LIMPET_JWT_SECRET", jwtSecret)
 	redis, broker := redistest.Start(t), startEmbedded(t)
 	start := func(name string) *process {
-		return startProcess(t, 0, "--node="+name, "--redis="+redis.URL(), "--kafka="+broker, "--auth=jwt", "--redis-lease=5s", "--group-timeout=1s", "--drain-window=0s", "--api-token="+testToken)
+		return startProcess(t, 0, "--node="+name, "--redis="+redis.URL(), "--kafka="+broker, "--auth=jwt", "--redis-lease=5s", "--redis-timeout=1s", "--group-timeout=1s", "--drain-window=0s", "--api-token="+testToken)
 	}
 	a, b := start("a"), start("b")
 	client, err := kgo.NewClient(kgo.SeedBrokers(broker), kgo.RecordPartitioner(kgo.ManualPartitioner()))
