@@ -85,14 +85,12 @@ type Config struct {
 const (
 	tick         = 200 * time.Millisecond // resolution of every timeout
 	trimTicks    = 25                     // ticks between looks for buffers that a burst has left: 5 s
-	maxLoops     = 1 << loopBits          // also the most that gnet numbers
-	maxPerLoop   = 1 << indexBits
-	readBuffer   = 64 << 10 // one per loop, shared by its connections
-	flushBatch   = 512      // sockets written to before a loop looks at its inbound events again
-	mailOverhead = 128      // bytes that a push takes in a loop beside its payload
-	maxWaiting   = 1 << 18  // frames in an outbox above which a loop writes before it takes more mail: 4 MiB
-	scratchLimit = 64 << 10 // bytes gathered for one write
-	earlyLimit   = 4 << 10  // bytes that an undecided connection may have sent after its request
+	readBuffer   = 64 << 10               // one per loop, shared by its connections
+	flushBatch   = 512                    // sockets written to before a loop looks at its inbound events again
+	mailOverhead = 128                    // bytes that a push takes in a loop beside its payload
+	maxWaiting   = 1 << 18                // frames in an outbox above which a loop writes before it takes more mail: 4 MiB
+	scratchLimit = 64 << 10               // bytes gathered for one write
+	earlyLimit   = 4 << 10                // bytes that an undecided connection may have sent after its request
 )
 
 func (c *Config) setDefaults() {

@@ -36,6 +36,7 @@ type Engine struct {
 	cfg      Config
 	handler  Handler
 	plan     descriptorPlan
+	slots    numbering
 	addr     net.Addr
 	held     *heldAddress // until Start has returned
 	deflater *wsproto.Deflater
@@ -107,6 +108,7 @@ func New(cfg Config, handler Handler) (*Engine, error) {
 		cfg:      cfg,
 		handler:  handler,
 		plan:     plan,
+		slots:    numberingFor(plan.loops),
 		addr:     held.addr,
 		held:     held,
 		deflater: wsproto.NewDeflater(cfg.Deflater),
@@ -295,11 +297,11 @@ func (e *Engine) Multicast(ids []session.ID, p Push) error {
 	parts := make([][]session.ID, len(loops))
 	used, stale := 0, 0
 	for _, id := range ids {
-		if id.Incarnation != e.cfg.Incarnation || int(id.Slot>>indexBits) >= len(loops) {
+		n := e.slots.loop(id.Slot)
+		if id.Incarnation != e.cfg.Incarnation || int(n) >= len(loops) {
 			stale++
 			continue
 		}
-		n := id.Slot >> indexBits
 		if parts[n] == nil {
 			used++
 		}
@@ -370,7 +372,7 @@ func (e *Engine) Extend(id session.ID, expires time.Time) error {
 
 func (e *Engine) loopFor(id session.ID) (*loop, error) {
 	loops := e.allLoops()
-	n := int(id.Slot >> indexBits)
+	n := int(e.slots.loop(id.Slot))
 	if id.Incarnation != e.cfg.Incarnation || id.Generation == 0 || n >= len(loops) {
 		return nil, ErrOffline
 	}

@@ -59,7 +59,7 @@ func newLoop(e *Engine, number int, el gnet.EventLoop) *loop {
 		engine:  e,
 		number:  number,
 		events:  el,
-		slab:    newSlab(number),
+		slab:    newSlab(number, e.slots),
 		decoder: wsproto.NewDecoder(e.cfg.Decoder),
 		rng:     rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64())),
 	}
@@ -139,14 +139,14 @@ func (e *Engine) OnTraffic(socket gnet.Conn) gnet.Action {
 	if !ok {
 		return gnet.Close
 	}
-	return e.allLoops()[c.slot>>indexBits].receive(c, socket)
+	return e.allLoops()[e.slots.loop(c.slot)].receive(c, socket)
 }
 
 // OnClose implements gnet.EventHandler: the socket is about to be closed, by
 // the peer, by an error or by us.
 func (e *Engine) OnClose(socket gnet.Conn, err error) gnet.Action {
 	if c, ok := socket.Context().(*conn); ok {
-		e.allLoops()[c.slot>>indexBits].closed(c, err)
+		e.allLoops()[e.slots.loop(c.slot)].closed(c, err)
 	}
 	return gnet.None
 }

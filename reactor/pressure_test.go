@@ -202,7 +202,7 @@ func TestShedChoosesTheLongestIdle(t *testing.T) {
 	e := &Engine{}
 	e.tuning.Store(&tuned{Tuning: Tuning{Heartbeat: 25 * time.Second}})
 	e.loops.Store(new([]*loop))
-	l := &loop{engine: e, slab: newSlab(0)}
+	l := &loop{engine: e, slab: newSlab(0, numberingFor(1))}
 	l.wheel.now = 1 << 20
 	want := map[uint64]int{}
 	for i := range 3 * shedBatch {

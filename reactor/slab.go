@@ -1,6 +1,8 @@
 package reactor
 
 import (
+	"math/bits"
+
 	"github.com/panjf2000/gnet/v2"
 
 	"github.com/limpet-gateway/limpet/internal/session"
@@ -8,14 +10,45 @@ import (
 
 // A slot number names a place in a node's slabs:
 //
-//	31        24 23                    0
-//	|   loop    |   index in the loop   |
-//	   8 bits            24 bits
+//	31                     8+b         8 7             0
+//	|   chunk of the loop    |   loop   | place in chunk |
+//	       24-b bits            b bits        8 bits
+//
+// b is just wide enough for the engine's loops, so that numbers stay as small as
+// there are sessions: a directory writes them in as few bytes as they need,
+// and a million sessions take three, on however many loops. Chunks rather than
+// places alternate between loops, so that neighbours in a table by slot belong
+// to one loop and its core.
 const (
-	indexBits = 24
-	loopBits  = 32 - indexBits
-	indexMask = 1<<indexBits - 1
+	placeBits = 8
+	chunkSize = 1 << placeBits // connections that one allocation of the slab holds
+	placeMask = chunkSize - 1
+	loopBits  = 8 // the most
+	maxLoops  = 1 << loopBits
+	maxChunks = 1<<(32-placeBits-loopBits) - 1 // of one loop; the last number is noSlot
 )
+
+// numbering is how slot numbers name loops.
+type numbering struct {
+	loopMask uint32
+	shift    uint8 // of the chunk's number
+}
+
+func numberingFor(loops int) numbering {
+	b := bits.Len(uint(loops - 1))
+	return numbering{loopMask: 1<<b - 1, shift: uint8(placeBits + b)}
+}
+
+// loop returns the number of the loop that slot belongs to.
+func (n numbering) loop(slot uint32) uint32 { return slot >> placeBits & n.loopMask }
+
+// chunk returns the number that slot's chunk has in its loop.
+func (n numbering) chunk(slot uint32) uint32 { return slot >> (n.shift & 31) }
+
+// first returns the slot at which a chunk of a loop begins.
+func (n numbering) first(loop, chunk uint32) uint32 {
+	return chunk<<(n.shift&31) | loop<<placeBits
+}
 
 // state is where a connection is in its life.
 type state uint8
@@ -72,11 +105,8 @@ func (c *conn) is(flag uint8) bool { return c.flags&flag != 0 }
 func (c *conn) set(flag uint8)     { c.flags |= flag }
 func (c *conn) clear(flag uint8)   { c.flags &^= flag }
 
-// chunkSize is how many connections one allocation of the slab holds: 12 KiB
-// of state and 4 KiB of socket references, so a loop with few connections
-// stays small.
-const chunkSize = 256
-
+// chunk is what the slab grows by: 12 KiB of state and 4 KiB of socket
+// references, so a loop with few connections stays small.
 type chunk struct {
 	conns   *[chunkSize]conn
 	sockets *[chunkSize]gnet.Conn
@@ -93,41 +123,44 @@ type chunk struct {
 // slab holds a loop's connections. Chunks never move, so a *conn stays valid
 // and can be the context of a gnet connection without an allocation.
 type slab struct {
-	base   uint32 // the loop's number, shifted
+	numbering
+	number uint32 // the loop's
 	chunks []chunk
-	free   uint32 // head of the free list, by index
+	free   uint32 // head of the free list
 	used   int
 
 	expiries int // chunks with an expiry
 	sources  int // chunks with a source
 }
 
-func newSlab(loop int) slab { return slab{base: uint32(loop) << indexBits, free: noSlot} }
+func newSlab(loop int, n numbering) slab {
+	return slab{numbering: n, number: uint32(loop), free: noSlot}
+}
 
 // take returns a free connection with its generation moved on, or nil when
-// the loop's index space is used up.
+// the loop's numbers are used up.
 func (s *slab) take(socket gnet.Conn) *conn {
 	if s.free == noSlot && !s.grow() {
 		return nil
 	}
-	index := s.free
-	c := s.at(index)
+	slot := s.free
+	c := s.bySlot(slot)
 	s.free = c.next
 	gen := c.gen + 1
 	if gen == 0 { // 0 is no session; after 4 billion owners of one slot
 		gen = 1
 	}
-	*c = conn{slot: s.base | index, gen: gen, next: noSlot, prev: noSlot}
-	s.chunks[index/chunkSize].sockets[index%chunkSize] = socket
+	*c = conn{slot: slot, gen: gen, next: noSlot, prev: noSlot}
+	s.chunkOf(c).sockets[slot&placeMask] = socket
 	s.used++
 	return c
 }
 
 func (s *slab) grow() bool {
-	first := uint32(len(s.chunks) * chunkSize)
-	if first >= maxPerLoop {
+	if len(s.chunks) >= maxChunks {
 		return false
 	}
+	first := s.first(s.number, uint32(len(s.chunks)))
 	ch := chunk{conns: new([chunkSize]conn), sockets: new([chunkSize]gnet.Conn)}
 	for i := range ch.conns {
 		ch.conns[i].next = first + uint32(i) + 1
@@ -141,43 +174,42 @@ func (s *slab) grow() bool {
 // put frees c. Freed places are used again last in, first out, which keeps
 // the touched part of the slab small.
 func (s *slab) put(c *conn) {
-	index := c.slot & indexMask
-	ch := &s.chunks[index/chunkSize]
-	ch.sockets[index%chunkSize] = nil
+	place, ch := c.slot&placeMask, s.chunkOf(c)
+	ch.sockets[place] = nil
 	if ch.expiry != nil {
-		ch.expiry[index%chunkSize] = 0
+		ch.expiry[place] = 0
 	}
 	if ch.source != nil {
-		ch.source[index%chunkSize] = 0
+		ch.source[place] = 0
 	}
 	c.state, c.flags = free, 0
 	c.next = s.free
-	s.free = index
+	s.free = c.slot
 	s.used--
 }
 
+// at returns the connection at index, of all places from 0 to size.
 func (s *slab) at(index uint32) *conn { return &s.chunks[index/chunkSize].conns[index%chunkSize] }
 
-func (s *slab) bySlot(slot uint32) *conn { return s.at(slot & indexMask) }
+func (s *slab) bySlot(slot uint32) *conn { return &s.chunks[s.chunk(slot)].conns[slot&placeMask] }
+
+func (s *slab) chunkOf(c *conn) *chunk { return &s.chunks[s.chunk(c.slot)] }
 
 func (s *slab) socket(c *conn) gnet.Conn {
-	index := c.slot & indexMask
-	return s.chunks[index/chunkSize].sockets[index%chunkSize]
+	return s.chunkOf(c).sockets[c.slot&placeMask]
 }
 
 // expiry is the tick at which c ends, 0 for never.
 func (s *slab) expiry(c *conn) uint32 {
-	index := c.slot & indexMask
-	if all := s.chunks[index/chunkSize].expiry; all != nil {
-		return all[index%chunkSize]
+	if all := s.chunkOf(c).expiry; all != nil {
+		return all[c.slot&placeMask]
 	}
 	return 0
 }
 
 // setExpiry makes c end at a tick, or never for 0.
 func (s *slab) setExpiry(c *conn, due uint32) {
-	index := c.slot & indexMask
-	ch := &s.chunks[index/chunkSize]
+	place, ch := c.slot&placeMask, s.chunkOf(c)
 	if ch.expiry == nil {
 		if due == 0 {
 			return
@@ -185,35 +217,32 @@ func (s *slab) setExpiry(c *conn, due uint32) {
 		ch.expiry = new([chunkSize]uint32)
 		s.expiries++
 	}
-	ch.expiry[index%chunkSize] = due
+	ch.expiry[place] = due
 }
 
 // source is what the gate calls the client of c, 0 if the socket tells.
 func (s *slab) source(c *conn) uint64 {
-	index := c.slot & indexMask
-	if all := s.chunks[index/chunkSize].source; all != nil {
-		return all[index%chunkSize]
+	if all := s.chunkOf(c).source; all != nil {
+		return all[c.slot&placeMask]
 	}
 	return 0
 }
 
 func (s *slab) setSource(c *conn, source uint64) {
-	index := c.slot & indexMask
-	ch := &s.chunks[index/chunkSize]
+	place, ch := c.slot&placeMask, s.chunkOf(c)
 	if ch.source == nil {
 		ch.source = new([chunkSize]uint64)
 		s.sources++
 	}
-	ch.source[index%chunkSize] = source
+	ch.source[place] = source
 }
 
 // find returns the connection that slot and gen name, or nil when it has gone.
 func (s *slab) find(slot, gen uint32) *conn {
-	index := slot & indexMask
-	if int(index) >= len(s.chunks)*chunkSize {
+	if int(s.chunk(slot)) >= len(s.chunks) {
 		return nil
 	}
-	if c := s.at(index); c.gen == gen && c.state != free {
+	if c := s.bySlot(slot); c.gen == gen && c.state != free {
 		return c
 	}
 	return nil

@@ -17,11 +17,11 @@ func TestConnSize(t *testing.T) {
 }
 
 func TestSlabReusesSlotsWithANewGeneration(t *testing.T) {
-	s := newSlab(3)
+	s := newSlab(3, numberingFor(4))
 	a := s.take(nil)
 	a.state = open
 	slot, gen := a.slot, a.gen
-	if slot>>indexBits != 3 {
+	if s.loop(slot) != 3 {
 		t.Fatalf("slot %#x does not name loop 3", slot)
 	}
 	if s.find(slot, gen) != a {
@@ -41,8 +41,36 @@ func TestSlabReusesSlotsWithANewGeneration(t *testing.T) {
 	}
 }
 
+// A slot number names its loop and its place, no two places share one, and
+// numbers are small: the directory writes a million in three bytes each.
+func TestSlabNumbers(t *testing.T) {
+	const threeBytes = 1 << 21 // as a varint
+	for _, loops := range []int{1, 2, 3, 4, 17, 60, maxLoops} {
+		n := numberingFor(loops)
+		places := (1_000_000/loops + placeMask) &^ placeMask
+		for _, loop := range []int{0, loops / 2, loops - 1} {
+			s := newSlab(loop, n)
+			seen := make(map[uint32]bool, places)
+			for i := range places {
+				c := s.take(nil)
+				c.state = open
+				if seen[c.slot] || c.slot >= threeBytes || int(n.loop(c.slot)) != loop {
+					t.Fatalf("%d loops: place %d of loop %d has slot %#x", loops, i, loop, c.slot)
+				}
+				seen[c.slot] = true
+				if s.at(uint32(i)) != c || s.find(c.slot, c.gen) != c {
+					t.Fatalf("%d loops: place %d of loop %d is not found by slot %#x", loops, i, loop, c.slot)
+				}
+			}
+			if last := n.first(uint32(loops-1), maxChunks-1) + placeMask; last == noSlot || int(n.loop(last)) != loops-1 {
+				t.Fatalf("%d loops: the last slot of the last is %#x", loops, last)
+			}
+		}
+	}
+}
+
 func TestSlabGenerationSkipsZero(t *testing.T) {
-	s := newSlab(0)
+	s := newSlab(0, numberingFor(1))
 	c := s.take(nil)
 	c.gen = ^uint32(0)
 	s.put(c)
@@ -52,8 +80,8 @@ func TestSlabGenerationSkipsZero(t *testing.T) {
 }
 
 func TestSlabFindUnknown(t *testing.T) {
-	s := newSlab(0)
-	for _, slot := range []uint32{0, 5, chunkSize, indexMask} {
+	s := newSlab(0, numberingFor(1))
+	for _, slot := range []uint32{0, 5, chunkSize, noSlot} {
 		if s.find(slot, 0) != nil || s.find(slot, 1) != nil {
 			t.Errorf("slot %d of an empty slab is found", slot)
 		}
@@ -65,7 +93,7 @@ func TestSlabFindUnknown(t *testing.T) {
 }
 
 func TestSlabPointersStayValid(t *testing.T) {
-	s := newSlab(1)
+	s := newSlab(1, numberingFor(2))
 	var all []*conn
 	for range 5 * chunkSize {
 		c := s.take(nil)
@@ -84,7 +112,7 @@ func TestSlabPointersStayValid(t *testing.T) {
 
 // What a client behind a load balancer is called goes with the connection.
 func TestSlabSource(t *testing.T) {
-	s := newSlab(0)
+	s := newSlab(0, numberingFor(1))
 	a, b := s.take(nil), s.take(nil)
 	if s.source(a) != 0 || s.sources != 0 {
 		t.Fatal("a connection has a source that nobody gave it")

@@ -8,7 +8,7 @@ import (
 
 func TestWheelLooksAtTheDueTick(t *testing.T) {
 	for _, delay := range []uint32{1, 2, 125, wheelSize - 1} {
-		s := newSlab(0)
+		s := newSlab(0, numberingFor(1))
 		var w wheel
 		w.init(&s)
 		w.now = 1000
@@ -32,7 +32,7 @@ func TestWheelLooksAtTheDueTick(t *testing.T) {
 // What is due beyond one turn is looked at within the turn, and the look puts
 // it back; what is due in the past is looked at in the next tick.
 func TestWheelClampsDelays(t *testing.T) {
-	s := newSlab(0)
+	s := newSlab(0, numberingFor(1))
 	var w wheel
 	w.init(&s)
 	w.now = 77
@@ -48,7 +48,7 @@ func TestWheelClampsDelays(t *testing.T) {
 // each connection is looked at in its tick and in no other.
 func TestWheelProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		s := newSlab(0)
+		s := newSlab(0, numberingFor(1))
 		var w wheel
 		w.init(&s)
 		w.now = rapid.Uint32Range(0, 3*wheelSize).Draw(t, "start")
