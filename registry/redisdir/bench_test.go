@@ -29,8 +29,9 @@ func benchName(i int) string { return fmt.Sprintf("user%08d", i) }
 
 func fillNode(b *testing.B, n *testNode, names []string) {
 	for i, name := range names {
-		// Slots as a reactor gives them out: four loops, a million places each.
-		id := session.ID{Incarnation: n.table.Incarnation(), Slot: uint32(i%4)<<20 | uint32(i/4), Generation: 1}
+		// Slots as a reactor gives them out: loops take chunks in turn, so they
+		// stay as small as there are sessions.
+		id := session.ID{Incarnation: n.table.Incarnation(), Slot: uint32(i), Generation: 1}
 		if _, err := n.table.Add([]byte(name), id); err != nil {
 			b.Fatal(err)
 		}

@@ -11,10 +11,10 @@ import (
 //
 //	| epoch 5, big-endian | slot varint | generation varint | incarnation varint |
 //
-// which is 11 or 12 bytes: slots take 3 or 4, most generations 1 and
-// incarnations 2. The 8 bytes of the
-// process in a session id are not repeated in each record: they stand once, in
-// the description of the incarnation.
+// which is 11 bytes: the slots of up to two million sessions take 3, most
+// generations 1 and incarnations 2. The 8 bytes of the process in a session id
+// are not repeated in each record: they stand once, in the description of the
+// incarnation.
 type record struct {
 	epoch       registry.Epoch
 	slot        uint32
