@@ -65,8 +65,8 @@ func (t *trial) uplinkFigures(seen *arrivals, r load.TrafficResult, p report.Pha
 	took := p.Seconds + t.opt.Warmup.Seconds()
 	t.figure(report.Figure{Name: "uplink_rate", Label: "messages per second into Kafka", Unit: "/s", Better: report.Higher, Value: float64(seen.count) / max(took, seen.last.Sub(seen.first).Seconds())})
 	t.figure(report.Figure{Name: "uplink_sent", Label: "messages sent", Unit: "count", Value: float64(r.Sent)})
-	t.figure(report.Figure{Name: "uplink_lost", Label: "messages lost", Unit: "count", Value: float64(r.Sent) - float64(seen.count)})
-	t.figure(report.Figure{Name: "uplink_duplicates", Label: "messages twice", Unit: "count", Value: float64(seen.twice)})
+	t.figure(report.Figure{Name: "uplink_lost", Label: "messages lost", Unit: "count", Better: report.Lower, Value: float64(r.Sent) - float64(seen.count)})
+	t.figure(report.Figure{Name: "uplink_duplicates", Label: "messages twice", Unit: "count", Better: report.Lower, Value: float64(seen.twice)})
 	sent := p.Seconds / took * float64(r.Sent)
 	if t.server.PID != 0 && sent > 0 {
 		t.figure(report.Figure{Name: "uplink_cpu", Label: "server CPU per message", Unit: "s", Better: report.Lower, Value: p.ServerCPU / sent})

@@ -18,14 +18,14 @@ type Change struct {
 	Target string
 	Figure Figure  // as in the newer result
 	Before float64 // in the older
-	Ratio  float64 // newer / older
-	Worse  float64 // share by which it got worse; negative: better
+	Ratio  float64 // newer / older; NaN or infinite where the older is 0
+	Worse  float64 // share by which it got worse; negative: better; infinite where it was 0
 }
 
-// Compare matches the servers of two results of one scenario by name, and
-// their figures by name. Figures without a direction, and those of servers
-// that only one result has, are left out. It fails with ErrIncomparable when
-// the scenarios differ, a result is not complete, or nothing matches.
+// Compare matches the servers of two results of one scenario by name, or the
+// only server of each, and their figures by name. Figures without a direction,
+// and what only one result has, are left out. It fails with ErrIncomparable
+// when the scenarios differ, a result is not complete, or nothing matches.
 func Compare(before, after *Result) ([]Change, error) {
 	if before.Scenario != after.Scenario {
 		return nil, fmt.Errorf("%w: scenarios %s and %s", ErrIncomparable, before.Scenario, after.Scenario)
@@ -35,17 +35,19 @@ func Compare(before, after *Result) ([]Change, error) {
 	}
 	var out []Change
 	for _, t := range after.Targets {
-		old := before.target(t.Name)
+		old := counterpart(before, after, t)
 		if old == nil {
 			continue
 		}
 		for _, f := range t.Figures {
 			was, ok := old.Figure(f.Name)
-			if !ok || f.Better == Neutral || was.Value == 0 {
+			if !ok || f.Better == Neutral {
 				continue
 			}
 			c := Change{Target: t.Name, Figure: f, Before: was.Value, Ratio: f.Value / was.Value}
-			c.Worse = (f.Value - was.Value) / math.Abs(was.Value)
+			if f.Value != was.Value {
+				c.Worse = (f.Value - was.Value) / math.Abs(was.Value)
+			}
 			if f.Better == Higher {
 				c.Worse = -c.Worse
 			}
@@ -56,6 +58,15 @@ func Compare(before, after *Result) ([]Change, error) {
 		return nil, fmt.Errorf("%w: they have no server and figure in common", ErrIncomparable)
 	}
 	return out, nil
+}
+
+// counterpart returns the server of one result that t of the other, theirs, is
+// compared with, or nil.
+func counterpart(r, theirs *Result, t *Target) *Target {
+	if len(r.Targets) == 1 && len(theirs.Targets) == 1 {
+		return r.Targets[0]
+	}
+	return r.target(t.Name)
 }
 
 func (r *Result) target(name string) *Target {
@@ -81,7 +92,7 @@ func WriteChanges(w io.Writer, before, after *Result, changes []Change, most flo
 	for _, c := range changes {
 		verdict := ""
 		switch {
-		case c.Worse > most && overlap(before, c):
+		case c.Worse > most && overlap(before, after, c):
 			verdict = "worse, but within the confidence intervals"
 		case c.Worse > most:
 			verdict = "WORSE"
@@ -89,7 +100,11 @@ func WriteChanges(w io.Writer, before, after *Result, changes []Change, most flo
 		case c.Worse < -most:
 			verdict = "better"
 		}
-		rows = append(rows, []string{c.Target + " " + c.Figure.Label, FormatValue(c.Before, c.Figure.Unit), c.Figure.Format(), fmt.Sprintf("%.3f", c.Ratio), verdict})
+		ratio := "-"
+		if c.Before != 0 {
+			ratio = fmt.Sprintf("%.3f", c.Ratio)
+		}
+		rows = append(rows, []string{c.Target + " " + c.Figure.Label, FormatValue(c.Before, c.Figure.Unit), c.Figure.Format(), ratio, verdict})
 	}
 	p.rows(rows)
 	if p.err != nil {
@@ -102,8 +117,8 @@ func WriteChanges(w io.Writer, before, after *Result, changes []Change, most flo
 }
 
 // overlap says whether both figures have confidence intervals that meet.
-func overlap(before *Result, c Change) bool {
-	was, _ := before.target(c.Target).Figure(c.Figure.Name)
+func overlap(before, after *Result, c Change) bool {
+	was, _ := counterpart(before, after, after.target(c.Target)).Figure(c.Figure.Name)
 	now := c.Figure
 	if was.Low == was.High || now.Low == now.High {
 		return false
@@ -129,5 +144,26 @@ func differences(a, b *Result) []string {
 	say("message size", a.Settings.Size, b.Settings.Size)
 	say("duration in seconds", a.Settings.Seconds, b.Settings.Seconds)
 	say("steps", a.Settings.Steps, b.Settings.Steps)
+	if len(a.Targets) == 1 && len(b.Targets) == 1 {
+		say("server", a.Targets[0].Name, b.Targets[0].Name)
+	}
+	return append(append(out, missing(a, b, "only before")...), missing(b, a, "only after")...)
+}
+
+// missing lists what could be compared if other had it too.
+func missing(r, other *Result, when string) []string {
+	var out []string
+	for _, t := range r.Targets {
+		theirs := counterpart(other, r, t)
+		if theirs == nil {
+			out = append(out, fmt.Sprintf("server %s, %s", t.Name, when))
+			continue
+		}
+		for _, f := range t.Figures {
+			if _, ok := theirs.Figure(f.Name); !ok && f.Better != Neutral {
+				out = append(out, fmt.Sprintf("%s %s, %s", t.Name, f.Label, when))
+			}
+		}
+	}
 	return out
 }

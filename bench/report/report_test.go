@@ -161,6 +161,57 @@ func TestCompareLeavesOpenWhatTheIntervalsDo(t *testing.T) {
 	require.ErrorIs(t, WriteChanges(&out, before, after, changes, 0.05), ErrRegression)
 }
 
+// A count that was zero has no ratio, and is worse all the same once it is not.
+func TestCompareFindsWhatWasZero(t *testing.T) {
+	before, after := sample(), sample()
+	refused := Figure{Name: "storm_refusals", Label: "refused dials, tried again", Unit: "count", Better: Lower}
+	before.Targets[0].Figures = append(before.Targets[0].Figures, refused)
+	after.Targets[0].Figures = append(after.Targets[0].Figures, refused)
+	var out bytes.Buffer
+	changes, err := Compare(before, after)
+	require.NoError(t, err)
+	require.NoError(t, WriteChanges(&out, before, after, changes, 0), "zero is no worse than zero")
+	after.Targets[0].Figures[len(after.Targets[0].Figures)-1].Value = 500
+	changes, err = Compare(before, after)
+	require.NoError(t, err)
+	require.ErrorIs(t, WriteChanges(&out, before, after, changes, 10), ErrRegression)
+	require.Regexp(t, `refused dials, tried again +0 +500 +- +WORSE`, out.String())
+	changes, err = Compare(after, before)
+	require.NoError(t, err)
+	require.NoError(t, WriteChanges(&out, after, before, changes, 0), "fewer is better")
+}
+
+// What only one result has cannot get worse, so it is said.
+func TestCompareSaysWhatIsMissing(t *testing.T) {
+	before, after := sample(), sample()
+	after.Targets = after.Targets[:1]
+	after.Targets[0].Figures = after.Targets[0].Figures[1:]
+	changes, err := Compare(before, after)
+	require.NoError(t, err)
+	var out bytes.Buffer
+	require.NoError(t, WriteChanges(&out, before, after, changes, 0.05))
+	require.Contains(t, out.String(), "differs: server "+before.Targets[1].Name+", only before")
+	require.Contains(t, out.String(), "differs: "+after.Targets[0].Name+" RSS per connection (slope), only before")
+	out.Reset()
+	changes, err = Compare(after, before)
+	require.NoError(t, err)
+	require.NoError(t, WriteChanges(&out, after, before, changes, 0.05))
+	require.Contains(t, out.String(), "server "+before.Targets[1].Name+", only after")
+}
+
+// Two results of one server each are compared whatever it is called: a target
+// that runs already is named by its address, which changes.
+func TestCompareTakesTheOnlyServers(t *testing.T) {
+	before, after := sample(), sample()
+	before.Targets, after.Targets = before.Targets[:1], after.Targets[1:]
+	changes, err := Compare(before, after)
+	require.NoError(t, err)
+	require.Len(t, changes, 2)
+	var out bytes.Buffer
+	require.Error(t, WriteChanges(&out, before, after, changes, 0.05))
+	require.Contains(t, out.String(), "differs: server, "+before.Targets[0].Name+" before and "+after.Targets[0].Name+" after")
+}
+
 func TestCompareRefusesWhatDoesNotCompare(t *testing.T) {
 	other := sample()
 	other.Scenario = "echo"
