@@ -83,6 +83,24 @@ func TestScenarios(t *testing.T) {
 	}
 }
 
+// A soak that is too short for a slope says so instead of leaving it out.
+func TestShortSoakSaysWhatIsMissing(t *testing.T) {
+	for readings, want := range map[int]int{minSteps - 1: 1, minSteps: 0} {
+		tr := &trial{server: &target.Server{PID: 1}, out: &report.Target{}}
+		var line series
+		for i := range readings {
+			line.add(float64(i), 1e6)
+		}
+		tr.soakFigures(line, load.NewHist(), load.TrafficResult{}, time.Second)
+		require.Len(t, tr.out.Client.Why, want)
+		_, slope := tr.out.Figure("soak_rss_slope")
+		require.Equal(t, want == 0, slope)
+		if want > 0 {
+			require.Contains(t, tr.out.Client.Why[0], "raise --duration")
+		}
+	}
+}
+
 func TestScenariosStateTheirQuestion(t *testing.T) {
 	var names []string
 	for _, s := range Scenarios() {

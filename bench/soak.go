@@ -56,8 +56,8 @@ func soak(ctx context.Context, t *trial) error {
 		if at.Seconds() >= soakWarmup*t.opt.Duration.Seconds() {
 			line.add(at.Seconds(), float64(m.RSS))
 		}
-		t.say("%v: RSS %s, %d connections, p99 so far %v", at.Round(time.Second), report.FormatValue(float64(m.RSS), "B"),
-			t.fleet.Stats().Open, time.Duration(latency.ValueAtPercentile(99)))
+		t.say("%v: RSS %s, %d connections, p99 so far %s", at.Round(time.Second), report.FormatValue(float64(m.RSS), "B"),
+			t.fleet.Stats().Open, report.FormatValue(float64(latency.ValueAtPercentile(99))/1e9, "s"))
 	}
 	usable, err := t.judge(report.Phase{Name: "soak"}, total, failed)
 	if usable {
@@ -69,7 +69,10 @@ func soak(ctx context.Context, t *trial) error {
 const hour = 3600
 
 func (t *trial) soakFigures(line series, latency load.Hist, total load.TrafficResult, took time.Duration) {
-	if len(line.x) >= minSteps {
+	switch {
+	case len(line.x) < minSteps && t.server.PID != 0:
+		t.note("no growth of memory: %d readings after the first tenth, and a slope takes %d: raise --duration, at best to hours", len(line.x), minSteps)
+	case len(line.x) >= minSteps:
 		s := fit(line)
 		t.figure(report.Figure{Name: "soak_rss_slope", Label: fmt.Sprintf("growth of RSS per hour (%d readings)", s.N), Unit: "B", Better: report.Lower,
 			Value: s.PerConn * hour, Low: s.Low * hour, High: s.High * hour})

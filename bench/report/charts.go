@@ -256,7 +256,7 @@ func (t *Target) phases() [][]opts.MarkAreaData {
 		tint := []string{"rgba(120,135,150,0.10)", "rgba(120,135,150,0.18)"}[i%2]
 		out = append(out, []opts.MarkAreaData{
 			{Name: p.Name, XAxis: p.Start, MarkAreaStyle: opts.MarkAreaStyle{
-				ItemStyle: &opts.ItemStyle{Color: tint}, Label: &opts.Label{Position: "insideTop", Color: "#7a8794"},
+				ItemStyle: &opts.ItemStyle{Color: tint}, Label: &opts.Label{Position: "top", Color: "#7a8794"},
 			}},
 			{XAxis: p.Start + p.Seconds},
 		})

@@ -55,6 +55,23 @@ type benchFlags struct {
 	limpetArgs string
 }
 
+// check creates the files that do not exist, so that a measurement of hours
+// does not end with a place where nothing can be written.
+func (f benchFlags) check() error {
+	var faults []error
+	for _, path := range []string{f.json, f.html} {
+		if path == "" {
+			continue
+		}
+		file, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
+		if err == nil {
+			err = file.Close()
+		}
+		faults = append(faults, err)
+	}
+	return errors.Join(faults...)
+}
+
 func newScenarioCommand(s bench.Scenario) *cobra.Command {
 	o := s.Defaults
 	o.Scenario = s.Name
@@ -74,6 +91,9 @@ func newScenarioCommand(s bench.Scenario) *cobra.Command {
 			o.Join = benchJoints()
 			o.Tool, o.Command = versionText(), os.Args
 			if err := o.Validate(); err != nil {
+				return badUsage(err)
+			}
+			if err := out.check(); err != nil {
 				return badUsage(err)
 			}
 			return runBench(cmd, o, out)
