@@ -83,7 +83,7 @@ var keys = []Key{
 			return oneOf(&c.Compression, CompressionNone, CompressionSnappy, CompressionLZ4, CompressionZstd)
 		}},
 
-	{Name: "redis", Section: "Redis", Secret: true, DefaultNote: "none, this node is alone",
+	{Name: "redis", Section: "Redis", Secret: true, DefaultNote: "none, nodes do not know who is where",
 		Help: "URL of the Redis in which nodes say who is connected where: redis://HOST:PORT, with ?addr=HOST:PORT for more of a cluster and ?master_set=NAME for sentinels",
 		bind: func(c *Serve) value { return redisURL(&c.Redis) }},
 	{Name: "redis-expect", Section: "Redis", Default: "1000000",
