@@ -28,7 +28,8 @@ the environment over the file, the file over the defaults. Sizes are whole
 numbers of B, KiB, MiB or GiB; durations are written as 500ms, 10s or 5m.
 
 SIGTERM or SIGINT drains: clients are sent away over the drain window, and
-what was accepted from them reaches Kafka. A second signal ends at once.`,
+what was accepted from them reaches Kafka. A second signal ends at once. SIGHUP
+reads the file again, as limpet reload does.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			loaded, err := config.Load(cmd.Flags(), os.Environ())
