@@ -2,7 +2,6 @@ package bridge
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 )
@@ -18,10 +17,7 @@ func (r *Router) Route(ctx context.Context, pushes []*Push) ([]Result, error) {
 	}
 	spans := r.follow(pushes)
 	results := make([]Result, len(pushes))
-	found, err := r.lookUp(ctx, pushes)
-	if err != nil {
-		r.log.Warn("routing: the directory does not answer; pushes go to all nodes", "pushes", len(pushes), "error", err)
-	}
+	found := r.lookUp(ctx, pushes)
 	under := make([]underway, len(pushes))
 	patience := time.Now().Add(r.cfg.HandOff)
 	for i, p := range pushes {
@@ -45,6 +41,18 @@ func (r *Router) Route(ctx context.Context, pushes []*Push) ([]Result, error) {
 	return results, nil
 }
 
+// tellDirectory logs that the directory does not answer, and that it does again,
+// once for each outage and not once for each batch of pushes.
+func (r *Router) tellDirectory(err error) {
+	switch away := err != nil; {
+	case r.directoryAway.Swap(away) == away:
+	case away:
+		r.log.Warn("routing: the directory does not answer; pushes go to all nodes", "error", err)
+	default:
+		r.log.Info("routing: the directory answers again")
+	}
+}
+
 // whereabouts is what the directory said about one push.
 type whereabouts struct {
 	places []Place
@@ -53,19 +61,19 @@ type whereabouts struct {
 
 // lookUp asks the directory about all pushes that it can say something about:
 // one question for users, one for groups.
-func (r *Router) lookUp(ctx context.Context, pushes []*Push) ([]whereabouts, error) {
+func (r *Router) lookUp(ctx context.Context, pushes []*Push) []whereabouts {
 	found := make([]whereabouts, len(pushes))
 	if r.cfg.Directory == nil || r.cfg.Bus == nil {
-		return found, nil
+		return found
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookupTimeout)
 	defer cancel()
-	users := r.ask(ctx, pushes, found, ToUser, r.cfg.Directory.Users)
-	groups := r.ask(ctx, pushes, found, ToGroup, r.cfg.Directory.Groups)
-	return found, errors.Join(users, groups)
+	r.ask(ctx, pushes, found, ToUser, r.cfg.Directory.Users)
+	r.ask(ctx, pushes, found, ToGroup, r.cfg.Directory.Groups)
+	return found
 }
 
-func (r *Router) ask(ctx context.Context, pushes []*Push, found []whereabouts, kind TargetKind, lookUp func(context.Context, []string) ([][]Place, error)) error {
+func (r *Router) ask(ctx context.Context, pushes []*Push, found []whereabouts, kind TargetKind, lookUp func(context.Context, []string) ([][]Place, error)) {
 	var names []string
 	var at []int
 	for i, p := range pushes {
@@ -74,7 +82,7 @@ func (r *Router) ask(ctx context.Context, pushes []*Push, found []whereabouts, k
 		}
 	}
 	if len(names) == 0 {
-		return nil
+		return
 	}
 	places, err := lookUp(ctx, names)
 	if err == nil && len(places) != len(names) {
@@ -87,7 +95,7 @@ func (r *Router) ask(ctx context.Context, pushes []*Push, found []whereabouts, k
 			found[i].places = places[n]
 		}
 	}
-	return err
+	r.tellDirectory(err)
 }
 
 // route takes one push where it belongs. under is told of what the bus was

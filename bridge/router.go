@@ -86,6 +86,8 @@ type Router struct {
 	dedup *dedup // nil when switched off
 	log   *slog.Logger
 
+	directoryAway atomic.Bool // the last lookup failed
+
 	origins atomic.Uint64 // numbers pushes that no record brought
 
 	delivered, forwarded, spread, blind, arrived, moved, duplicates atomic.Uint64

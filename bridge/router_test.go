@@ -1,10 +1,13 @@
 package bridge
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -383,4 +386,43 @@ func TestRouteControl(t *testing.T) {
 	if _, err := c.routers[1].Route(context.Background(), []*Push{&bad}); !errors.Is(err, ErrBadPush) {
 		t.Errorf("an order to all: %v, want ErrBadPush", err)
 	}
+}
+
+// An outage of the directory is logged when it begins and when it is over, not
+// with every push.
+func TestOutageOfTheDirectoryIsLoggedOnce(t *testing.T) {
+	c := newMemoryCluster(t, 1)
+	var log bytes.Buffer
+	c.routers[1].log = slog.New(slog.NewTextHandler(&log, nil))
+	push := func() {
+		for _, to := range []string{"user:a", "session:00000000000000010000000100000001", "group:g"} {
+			target, err := ParseTarget(to)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := c.routers[1].Route(context.Background(), []*Push{{To: target, Opcode: session.Text}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	count := func(words string, want int) {
+		t.Helper()
+		if got := strings.Count(log.String(), words); got != want {
+			t.Errorf("%q %d times, want %d:\n%s", words, got, want, &log)
+		}
+	}
+	push()
+	count("routing", 0)
+	c.down = errors.New("away")
+	push()
+	push()
+	count("does not answer", 1)
+	count("answers again", 0)
+	c.down = nil
+	push()
+	push()
+	count("answers again", 1)
+	c.down = errors.New("away")
+	push()
+	count("does not answer", 2)
 }
