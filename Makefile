@@ -108,8 +108,8 @@ bench-fanout: build ## measure a fan-out to 15,000 sessions for ten minutes
 .PHONY: bench-observe
 bench-observe: SHELL = bash
 bench-observe: build ## measure what it costs to be scraped, shown and logged: CPU in pairs, memory by slopes
-	$(call measure,observe-cpu,watched --spawn limpet)
-	$(call measure,observe-memory,idle --spawn limpet$(comma)limpet-watched --conns 12000 --rounds 3)
+	$(call measure,observe-cpu,watched --spawn limpet --steps 22)
+	$(call measure,observe-memory,idle --spawn limpet$(comma)limpet-watched --conns 60000 --steps 8 --rounds 2)
 
 .PHONY: bench-200k
 bench-200k: build ## measure 200,000 idle sessions in one process

@@ -16,6 +16,16 @@ func watched(ctx context.Context, t *trial) error {
 	if _, err := t.dial(ctx, t.opt.Conns); err != nil {
 		return err
 	}
+	resting, err := watchedRest(ctx, t, false)
+	if err != nil {
+		return err
+	}
+	restingLooked, err := watchedRest(ctx, t, true)
+	if err != nil {
+		return err
+	}
+	looking := max(restingLooked-resting, 0) // CPU seconds a second
+	t.figure(report.Figure{Name: "watched_rest", Label: "server CPU a second to be watched, without messages", Unit: "s", Better: report.Lower, Value: looking})
 	spec := load.TrafficSpec{Rate: t.opt.MsgRate, Warmup: t.opt.Warmup, Duration: t.opt.Duration, Size: t.opt.Size}
 	var alone, looked, ratios []float64
 	for pair := range t.opt.Steps {
@@ -43,7 +53,30 @@ func watched(ctx context.Context, t *trial) error {
 		mid, low, high := median(f.values)
 		t.figure(report.Figure{Name: f.name, Label: f.label, Unit: f.unit, Better: report.Lower, Value: mid, Low: low, High: high})
 	}
+	// What looking costs by itself, against what the messages cost: unlike the
+	// ratio of the pairs this does not depend on how busy the machine is otherwise.
+	cpu, _, _ := median(alone)
+	t.figure(report.Figure{Name: "watched_share", Label: "that, against the messages of a second", Unit: "%", Better: report.Lower, Value: looking / (cpu * t.opt.MsgRate)})
 	return nil
+}
+
+// watchedRest returns the CPU that the server takes in a second without
+// messages.
+func watchedRest(ctx context.Context, t *trial, look bool) (perSecond float64, err error) {
+	stop := func() error { return nil }
+	if look {
+		if stop, err = t.server.Watch(ctx); err != nil {
+			return 0, err
+		}
+	}
+	t.rec.enter("rest")
+	w := t.open()
+	err = at(ctx, load.Now()+int64(t.opt.Duration))
+	phase := w.close("rest")
+	if err = errors.Join(err, stop()); err != nil {
+		return 0, err
+	}
+	return phase.ServerCPU / phase.Seconds, nil
 }
 
 // watchedPart returns the server's CPU per message of one part.
