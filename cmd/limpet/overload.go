@@ -86,16 +86,21 @@ func (n *node) checkBudget(memory *meter.MemoryMeter) error {
 // than memory is read.
 const (
 	uplinkPart = 4
+	// insidePart is that of what waits for a broker in the same process, which
+	// has the records, too, and the requests that bring them.
+	insidePart = 8
 	brokerPart = 8 // of the embedded broker's log in memory, which takes about twice its records
 )
 
 // fitUplink keeps what waits for Kafka within its part of the budget, as long
 // as the largest messages still fit.
 func (n *node) fitUplink(c *bridge.UplinkConfig) {
-	configured := c.BufferedBytes
-	c.BufferedBytes = min(configured, max(n.memory.Budget/uplinkPart, c.LeastBufferedBytes()))
-	if c.BufferedBytes < configured {
-		n.log.Info("uplink-buffer is more than a quarter of memory-budget; less is used", "uplink_buffer", configured, "used", c.BufferedBytes)
+	configured, part := c.BufferedBytes, n.memory.Budget/uplinkPart
+	if n.broker != nil {
+		part = n.memory.Budget / insidePart
+	}
+	if c.BufferedBytes = min(configured, max(part, c.LeastBufferedBytes())); c.BufferedBytes < configured {
+		n.log.Info("uplink-buffer is too large a part of memory-budget; less is used", "uplink_buffer", configured, "used", c.BufferedBytes)
 	}
 }
 

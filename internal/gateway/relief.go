@@ -96,7 +96,7 @@ func (r *Relief) Act(d overload.Decision, reading overload.Reading) {
 		Newcomers: max(1, int(room/newcomerCost)),
 		Inbound:   max(reading.Unfinished+room/2, r.Budget/leastInbound),
 	}
-	if memory == overload.Shed {
+	if memory == overload.Shed && reading.Sheds() {
 		p.Shed = r.ShedRate
 	}
 	r.Engine.SetPressure(p)

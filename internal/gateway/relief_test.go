@@ -58,6 +58,14 @@ func TestReliefActs(t *testing.T) {
 	act(50)
 	g.SetRules(Rules{Priority: session.Low})
 	low := dial(t, url+"?id=lowly") // of low priority, unlike the other
+	// The level holds for a while when memory has fallen: nobody is shed then.
+	r.Act(overload.Decision{Level: overload.Shed, By: [4]overload.Level{overload.Memory: overload.Shed}}, overload.Reading{Used: 1, Budget: r.Budget})
+	for end := time.Now().Add(time.Second); time.Now().Before(end); time.Sleep(50 * time.Millisecond) { // some ticks
+		if err := low.WriteMessage(websocket.TextMessage, []byte("spared")); err != nil {
+			t.Fatal(err)
+		}
+		expect(t, low, "spared")
+	}
 	act(96)
 	if refuses() != true {
 		t.Error("lets newcomers in while it sheds")

@@ -77,6 +77,11 @@ func (r Reading) RoomForNewcomers() int64 {
 	return max(0, int64(bounds[Memory][RefuseNew-1].up*float64(r.Budget))-r.Used)
 }
 
+// Sheds reports whether sessions are to be closed for this reading while the
+// memory's level is Shed. The level holds for a dwell when memory has fallen
+// below its bounds; sessions that went meanwhile would go for nothing.
+func (r Reading) Sheds() bool { return r.pressure(Memory) >= bounds[Memory][Shed-1].down }
+
 // LeastBudget is the smallest budget of which so much may be in use without
 // anything being given up.
 func LeastBudget(used int64) int64 { return int64(float64(used)/bounds[Memory][Shrink-1].down) + 1 }

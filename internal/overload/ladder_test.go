@@ -168,6 +168,11 @@ func TestRoom(t *testing.T) {
 			t.Errorf("with %d of 1000 in use there is room for %d, want %d", used, got, want)
 		}
 	}
+	for used, want := range map[int64]bool{899: false, 900: true, 2000: true} {
+		if got := (Reading{Used: used, Budget: 1000}).Sheds(); got != want {
+			t.Errorf("with %d of 1000 in use sessions are shed: %v", used, got)
+		}
+	}
 	if got := LeastBudget(60); got < 100 || got > 101 {
 		t.Errorf("60 in use need a budget of %d", got)
 	}
