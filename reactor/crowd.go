@@ -78,9 +78,14 @@ func (l *loop) countUnsent() {
 // Between events, since replies of the current connection are in the way.
 func (l *loop) thinOut() {
 	l.crowd.tight, l.crowd.posted = false, false
-	if part := l.excess((*counters).unsentNow, l.engine.outboundTotal.Load()); part > 0 {
+	if limit := l.engine.outboundTotal.Load(); l.excess((*counters).unsentNow, limit) > 0 {
+		// Writes alone are counted between ticks, and peers have read since.
+		// What is nearly too much counts as too much, or the next write
+		// would have all of them looked at again.
 		l.countUnsent()
-		l.closeLargest(slices.Clone(l.crowd.unsent), part, l.cutUnsent)
+		if part := l.excess((*counters).unsentNow, limit/8*7); part > 0 {
+			l.closeLargest(slices.Clone(l.crowd.unsent), part, l.cutUnsent)
+		}
 	}
 	if part := l.excess((*counters).unfinishedNow, l.engine.inboundTotal.Load()); part > 0 {
 		l.closeLargest(l.unfinishedHolders(), part, l.refuseUnfinished)

@@ -1,6 +1,7 @@
 package reactor
 
 import (
+	"context"
 	"fmt"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/gobwas/ws"
 	"github.com/gorilla/websocket"
+	"github.com/panjf2000/gnet/v2"
 
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/wsproto"
@@ -353,6 +355,40 @@ func TestUnsentBytesOfAllAreBounded(t *testing.T) {
 		t.Errorf("%d bytes unsent, the limit is %d", most, limit)
 	}
 	eventually(t, "no unsent bytes of those who are gone", func() bool { return e.Stats().UnsentBytes == 0 })
+}
+
+// What peers have read since it was written counts no more.
+func TestReadBytesAreNotUnsent(t *testing.T) {
+	h := &recorder{}
+	e := startEngine(t, Config{Loops: 1, OutboundLimit: 4 << 20, OutboundBytes: 8 << 20}, h)
+	c := dialRaw(t, e)
+	_ = c.Conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(4 << 10)
+	c.upgrade("slow")
+	payload := make([]byte, 64<<10)
+	for e.Stats().UnsentBytes == 0 {
+		receipt := NewReceipt()
+		if err := e.Send(h.id(t, "slow"), Push{Opcode: session.Binary, Payload: payload, Receipt: receipt}); err != nil {
+			t.Fatal(err)
+		}
+		if out, err := receipt.Wait(t.Context()); err != nil || out.Delivered != 1 {
+			t.Fatalf("%+v, %v", out, err)
+		}
+	}
+	l := e.allLoops()[0]
+	done := make(chan struct{})
+	look := func(context.Context) error {
+		l.count.unsent.Store(1 << 30) // written by others, and read
+		l.thinOut()
+		close(done)
+		return nil
+	}
+	if err := l.events.Execute(t.Context(), gnet.RunnableFunc(look)); err != nil {
+		t.Fatal(err)
+	}
+	<-done
+	if s := e.Stats(); s.Evicted != 0 || s.Sessions != 1 || s.UnsentBytes >= 8<<20 {
+		t.Errorf("%d evicted, %d sessions, %d bytes unsent", s.Evicted, s.Sessions, s.UnsentBytes)
+	}
 }
 
 // Work that waits for a loop shows.
