@@ -86,6 +86,108 @@ func TestNodeIsKilled(t *testing.T) {
 	}
 }
 
+// TestNodeIsKilledInACluster has the entries of the dead node on three masters,
+// and its lease and the lock of who clears up on one of them.
+func TestNodeIsKilledInACluster(t *testing.T) {
+	const sessions = 1000
+	c := redistest.StartCluster(t)
+	lost := newLostRecorder()
+	var nodes []*testNode
+	for _, id := range []string{"a", "b"} {
+		config := quick(c.URL(), id)
+		config.Lost = lost
+		nodes = append(nodes, joinedNode(t, config, 1))
+	}
+	victim := startChild(t, c.URL(), "victim")
+	victim.ask("open 0 %d", sessions)
+	victim.ask("settled")
+	ids := idsOf(t, victim)
+	victim.kill()
+	back := map[string]session.ID{}
+	for i := range 100 {
+		principal := fmt.Sprintf("user-%d", i)
+		back[principal] = nodes[i%2].open(principal)
+	}
+	eventually(t, 15*time.Second, func() string {
+		if claims := nodes[0].dir.Stats().Claims + nodes[1].dir.Stats().Claims; claims != 1 {
+			return fmt.Sprintf("%d claims, want one", claims)
+		}
+		return ""
+	})
+	agree(t, c.URL(), nodes...)
+	counts := lost.counts()
+	for id, principal := range ids {
+		newer, reconnected := back[principal]
+		if counts[id] != 1 && (counts[id] != 0 || !reconnected) {
+			t.Fatalf("session of %s was reported lost %d times", principal, counts[id])
+		}
+		if !reconnected {
+			continue
+		}
+		var i int
+		_, _ = fmt.Sscanf(principal, "user-%d", &i)
+		if got := nodes[0].find(principal); len(got) != 1 || got[0] != at(nodes[i%2], newer) {
+			t.Fatalf("%s, who came back, is at %v", principal, got)
+		}
+	}
+}
+
+// TestClaimerDies stops the node that clears up after another in the middle of
+// it. The next one finishes, and nobody's end goes unreported.
+func TestClaimerDies(t *testing.T) {
+	const sessions = 2000
+	s := redistest.Start(t)
+	lost := newLostRecorder()
+	begun, batches := make(chan struct{}), 0
+	config := quick(s.URL(), "a")
+	config.View = 20 * time.Millisecond // a is first to claim
+	half := newLostRecorder()
+	half.hook = func([]registry.LostSession) error {
+		if batches++; batches == 2 {
+			close(begun)
+		}
+		if batches >= 2 {
+			return errors.New("events cannot be written")
+		}
+		return nil
+	}
+	config.Lost = half
+	a := joinedNode(t, config, 1)
+	victim := startChild(t, s.URL(), "victim")
+	victim.ask("open 0 %d", sessions)
+	victim.ask("settled")
+	ids := idsOf(t, victim)
+	victim.kill()
+	select {
+	case <-begun:
+	case <-time.After(30 * time.Second):
+		t.Fatal("nobody claims")
+	}
+	a.stop()
+	config = quick(s.URL(), "b")
+	config.Lost = lost
+	b := joinedNode(t, config, 1)
+	eventually(t, 30*time.Second, func() string {
+		if b.dir.Stats().Claims < 2 {
+			return fmt.Sprintf("%d claims, want those of the victim and of a", b.dir.Stats().Claims)
+		}
+		return ""
+	})
+	agree(t, s.URL(), b)
+	if left := keysLeft(s); len(left) != 0 {
+		t.Errorf("%d buckets are left", len(left))
+	}
+	first, second := half.counts(), lost.counts()
+	if len(first) == 0 || len(second) == 0 {
+		t.Fatalf("%d and %d sessions reported: the claim was not shared", len(first), len(second))
+	}
+	for id, principal := range ids {
+		if first[id]+second[id] != 1 {
+			t.Fatalf("session of %s was reported lost %d times", principal, first[id]+second[id])
+		}
+	}
+}
+
 // TestReconnectWhileTheClaimRuns opens sessions of the very principals that
 // are being reported, between the report and the removal.
 func TestReconnectWhileTheClaimRuns(t *testing.T) {

@@ -28,10 +28,12 @@ func TestMain(m *testing.M) {
 		return
 	}
 	// The goroutine that starts servers lives as long as the process, by design.
-	// So does, for a second after its client was closed, rueidis' wait before it
-	// would look at the servers again.
+	// So do, for seconds after its client was closed, rueidis' waits before it
+	// would look at the servers again, and before it closes the connections to
+	// those that have left a cluster.
 	goleak.VerifyTestMain(m,
 		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*call).DelayDo.func1"),
+		goleak.IgnoreAnyFunction("github.com/redis/rueidis.(*clusterClient)._refresh.func2"),
 		goleak.IgnoreAnyFunction("github.com/limpet-gateway/limpet/registry/redisdir/redistest.spawn.func1.1"))
 }
 
