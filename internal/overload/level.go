@@ -8,7 +8,7 @@ type Level uint8
 // The levels. Each does what the ones before it do, and more.
 const (
 	Normal    Level = iota
-	Shrink          // buffers get less room, free heap goes back to the system; nothing is lost
+	Shrink          // buffers get less room, free heap goes back to the system; who keeps up notices nothing
 	DropLow         // messages of low priority are dropped and counted
 	RefuseNew       // only the latest of each session's medium messages is kept; newcomers get 503
 	Shed            // idle and low-priority sessions are closed at a paced rate
