@@ -104,9 +104,12 @@ func sendHistogram(to chan<- prometheus.Metric, f family, h histogram.Snapshot) 
 // because a family may have values of several parts.
 type nodeCollector struct{ Sources }
 
+// allFamilies are those of every part.
+var allFamilies = [][]family{engineFamilies, admissionFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, overloadFamilies, traceFamilies, hostFamilies}
+
 // Describe implements prometheus.Collector.
 func (nodeCollector) Describe(to chan<- *prometheus.Desc) {
-	for _, families := range [][]family{engineFamilies, admissionFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, overloadFamilies, traceFamilies, hostFamilies} {
+	for _, families := range allFamilies {
 		for _, f := range families {
 			to <- f.desc
 		}

@@ -120,7 +120,7 @@ func TestMetricsOfNothing(t *testing.T) {
 // Names and units are chosen once, and every family has a help text.
 func TestFamiliesAreDescribedOnce(t *testing.T) {
 	seen := map[string]bool{}
-	for _, families := range [][]family{engineFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, overloadFamilies, hostFamilies} {
+	for _, families := range allFamilies {
 		for _, f := range families {
 			if text := f.desc.String(); seen[text] || strings.Contains(text, `help: ""`) {
 				t.Errorf("twice or without help: %s", text)
