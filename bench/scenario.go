@@ -112,8 +112,8 @@ while the rest goes on as before.`,
 another, its metrics are scraped every 5 s, a dashboard is open, and messages of
 somebody who is not there are logged. --steps such pairs follow each other, the
 order of each the other way round than before, and each gives a ratio of the
-server's CPU per message. Before them the server rests, alone and watched, for as
-long each, which tells what looking costs by itself. --spawn limpet-watched is a limpet that is looked at
+server's CPU per message. Before them the server rests, alone and watched, for
+twice as long each, which tells what looking costs by itself. --spawn limpet-watched is a limpet that is looked at
 all the time: idle tells what that costs in memory.`,
 			Defaults: defaults(func(o *Options) { o.Conns, o.MsgRate, o.Steps, o.Warmup = 200, 10_000, 16, time.Second }),
 			Uplink:   "echo",

@@ -16,15 +16,16 @@ func watched(ctx context.Context, t *trial) error {
 	if _, err := t.dial(ctx, t.opt.Conns); err != nil {
 		return err
 	}
-	resting, err := watchedRest(ctx, t, false)
-	if err != nil {
-		return err
+	var rest [2]float64 // alone, watched: CPU seconds a second
+	for _, who := range []int{0, 1, 1, 0} {
+		per, err := watchedRest(ctx, t, who == 1)
+		if err != nil {
+			return err
+		}
+		rest[who] += per / 2
 	}
-	restingLooked, err := watchedRest(ctx, t, true)
-	if err != nil {
-		return err
-	}
-	looking := max(restingLooked-resting, 0) // CPU seconds a second
+	looking := max(rest[1]-rest[0], 0)
+	t.say("at rest the server takes %s CPU a second alone, %s watched", report.FormatValue(rest[0], "s"), report.FormatValue(rest[1], "s"))
 	t.figure(report.Figure{Name: "watched_rest", Label: "server CPU a second to be watched, without messages", Unit: "s", Better: report.Lower, Value: looking})
 	spec := load.TrafficSpec{Rate: t.opt.MsgRate, Warmup: t.opt.Warmup, Duration: t.opt.Duration, Size: t.opt.Size}
 	var alone, looked, ratios []float64
@@ -70,13 +71,13 @@ func watchedRest(ctx context.Context, t *trial, look bool) (perSecond float64, e
 		}
 	}
 	t.rec.enter("rest")
-	w := t.open()
-	err = at(ctx, load.Now()+int64(t.opt.Duration))
-	phase := w.close("rest")
-	if err = errors.Join(err, stop()); err != nil {
+	before, err := t.proc.RunTime(t.server.PID)
+	err = errors.Join(err, at(ctx, load.Now()+int64(t.opt.Duration)))
+	after, gone := t.proc.RunTime(t.server.PID)
+	if err = errors.Join(err, gone, stop()); err != nil {
 		return 0, err
 	}
-	return phase.ServerCPU / phase.Seconds, nil
+	return (after - before).Seconds() / t.opt.Duration.Seconds(), nil
 }
 
 // watchedPart returns the server's CPU per message of one part.
