@@ -72,7 +72,7 @@ func TestDefaults(t *testing.T) {
 		Listen: "127.0.0.1:8080", API: "127.0.0.1:8081", Node: nodeFromHost(host),
 		Uplink: UplinkKafka, UplinkQueue: 16384, UplinkBuffer: 64 << 20, FlushTimeout: 10 * time.Second,
 		TopicPrefix: "limpet.", CreateTopics: true, TopicPartitions: 12, InboxPartitions: 64, GroupTimeout: 10 * time.Second,
-		ProduceTimeout: 2 * time.Second, Linger: 5 * time.Millisecond, Compression: CompressionNone,
+		ProduceTimeout: 2 * time.Second, Linger: 5 * time.Millisecond, Compression: CompressionSnappy,
 		RedisExpect: 1_000_000, RedisLease: 10 * time.Second, RedisTimeout: 500 * time.Millisecond, RedisQueue: 1 << 18, RedisReregister: 150_000,
 		BrokerListen: "127.0.0.1:0", BrokerRetention: 24 * time.Hour,
 		SessionsPerPrincipal: 1, GroupsPerSession: 64, MaxMessageSize: 64 << 10, MaxFragments: 1024, OutboundLimit: 256 << 10,

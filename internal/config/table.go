@@ -77,8 +77,8 @@ var keys = []Key{
 	{Name: "linger", Section: "Kafka", Default: "5ms",
 		Help: "time that a batch waits for more messages",
 		bind: func(c *Serve) value { return durationIn(&c.Linger, "0s", "1s") }},
-	{Name: "compression", Section: "Kafka", Default: "none",
-		Help: "of batches",
+	{Name: "compression", Section: "Kafka", Default: "snappy",
+		Help: "of batches, in Kafka and on the way there",
 		bind: func(c *Serve) value {
 			return oneOf(&c.Compression, CompressionNone, CompressionSnappy, CompressionLZ4, CompressionZstd)
 		}},
