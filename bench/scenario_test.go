@@ -86,7 +86,7 @@ func TestScenarios(t *testing.T) {
 // A soak that is too short for a slope says so instead of leaving it out.
 func TestShortSoakSaysWhatIsMissing(t *testing.T) {
 	for readings, want := range map[int]int{minSteps - 1: 1, minSteps: 0} {
-		tr := &trial{server: &target.Server{PID: 1}, out: &report.Target{}}
+		tr := &trial{opt: &Options{Duration: time.Second}, server: &target.Server{PID: 1}, out: &report.Target{}}
 		var line series
 		for i := range readings {
 			line.add(float64(i), 1e6)

@@ -70,7 +70,7 @@ const hour = 3600
 
 func (t *trial) soakFigures(line series, latency load.Hist, total load.TrafficResult, took time.Duration) {
 	switch {
-	case len(line.x) < minSteps && t.server.PID != 0:
+	case len(line.x) < minSteps && t.server.PID != 0 && took >= t.opt.Duration: // not interrupted
 		t.note("no growth of memory: %d readings after the first tenth, and a slope takes %d: raise --duration, at best to hours", len(line.x), minSteps)
 	case len(line.x) >= minSteps:
 		s := fit(line)
