@@ -59,9 +59,10 @@ type Config struct {
 	// goroutines; it must not block. Required.
 	Displaced func(session.ID)
 
-	// Changed is told of every new State, from the directory's goroutines; it
-	// must not block. nil means nobody is.
-	Changed func(State)
+	// Changed is told of every new State, and of what keeps the node in Starting,
+	// from the directory's goroutines; it must not block. The error is why Redis
+	// is not used, nil while it is. nil means nobody is told.
+	Changed func(State, error)
 
 	// Lost is told of the sessions of dead nodes; nil means nobody is.
 	Lost registry.LostSink

@@ -161,10 +161,21 @@ func (d *Directory) swapState(from, to State) bool {
 	if !d.state.CompareAndSwap(int32(from), int32(to)) {
 		return false
 	}
-	if d.config.Changed != nil {
-		d.config.Changed(to)
+	switch to {
+	case Degraded:
+		d.changed(to, d.store.lastFailure())
+	case Superseded:
+		d.changed(to, errSuperseded)
+	default:
+		d.changed(to, nil)
 	}
 	return true
+}
+
+func (d *Directory) changed(to State, why error) {
+	if d.config.Changed != nil {
+		d.config.Changed(to, why)
+	}
 }
 
 // degrade goes over to the own table alone, once per outage.
@@ -173,7 +184,7 @@ func (d *Directory) degrade() {
 		if d.swapState(from, Degraded) {
 			d.degradations.Add(1)
 			d.config.Log.Warn("Redis is failing: working from this node's own table alone",
-				"failed_percent_above", windowPercent, "window", windowSlices*windowSlice)
+				"err", d.store.lastFailure(), "failed_percent_above", windowPercent, "window", windowSlices*windowSlice)
 			d.wakeKeeper()
 		}
 	}

@@ -1,6 +1,7 @@
 package redisdir
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -240,4 +241,25 @@ func TestSeenNodes(t *testing.T) {
 		}
 		return fmt.Sprintf("%d nodes seen at %v", len(nodes), at)
 	})
+}
+
+// A value that no node wrote stops the checker, which says where it is.
+func TestCheckNamesAForeignValue(t *testing.T) {
+	s := redistest.Start(t)
+	joinedNode(t, quick(s.URL(), "a"), 1)
+	for _, key := range []string{principals.bucketKey(1), groups.bucketKey(1)} {
+		s.Must("HSET", key, "zed", "\xff")
+		r, err := Open(t.Context(), s.URL())
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = errors.Join(
+			r.Walk(t.Context(), func(string, Location) {}),
+			r.WalkGroups(t.Context(), func(string, Presence) {}))
+		if !errors.Is(err, errBadValue) || !strings.Contains(err.Error(), `"zed"`) {
+			t.Errorf("%s: %v", key, err)
+		}
+		r.Close()
+		s.Must("DEL", key)
+	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -75,8 +76,8 @@ func outage(t *testing.T, nodesURL, checkURL string, fail, mend func()) {
 	stopB()
 	agree(t, checkURL, a, b)
 	for _, n := range []*testNode{a, b} {
-		if got := n.log.count("Redis is failing"); got != 1 {
-			t.Errorf("node %s logged the outage %d times, want once", n.id, got)
+		if got := n.log.count("Redis is failing"); got != 1 || n.log.count("err=<nil>") != 0 {
+			t.Errorf("node %s logged the outage %d times, want once, with its reason:\n%s", n.id, got, n.log)
 		}
 		if s := n.dir.Stats(); s.QueuePeak > s.QueueMax {
 			t.Errorf("queue of %s reached %d, bound %d", n.id, s.QueuePeak, s.QueueMax)
@@ -138,15 +139,52 @@ func TestConnectionsAreCut(t *testing.T) {
 func TestStartsWithoutRedis(t *testing.T) {
 	s := redistest.Start(t)
 	s.Kill()
-	a := startNode(t, quick(s.URL(), "a"), 1)
+	config := quick(s.URL(), "a")
+	why := make(chan error, 100)
+	config.Changed = func(_ State, err error) { why <- err }
+	a := startNode(t, config, 1)
 	for i := range 100 {
 		a.open(fmt.Sprintf("user-%d", i))
+	}
+	if err := <-why; err == nil || !strings.Contains(err.Error(), "connection refused") {
+		t.Errorf("without Redis the reason is %v", err)
 	}
 	time.Sleep(300 * time.Millisecond)
 	if got := a.dir.State(); got != Starting {
 		t.Fatalf("state %s, want starting", got)
 	}
 	s.Restart()
+	agree(t, s.URL(), a)
+	if err := <-why; err != nil || len(why) != 0 {
+		t.Errorf("joined with %v, and told of %d changes more", err, len(why))
+	}
+	if got := a.log.count("Redis cannot be used yet"); got != 1 {
+		t.Errorf("the reason was logged %d times, want once", got)
+	}
+}
+
+// TestRedisIsFull lets Redis answer everything, but take no write: an operator
+// has to read that it is full.
+func TestRedisIsFull(t *testing.T) {
+	s := redistest.Start(t)
+	config := quick(s.URL(), "a")
+	why := make(chan error, 100)
+	config.Changed = func(state State, err error) {
+		if state == Degraded {
+			why <- err
+		}
+	}
+	a := joinedNode(t, config, 1)
+	a.open("early")
+	a.settled()
+	s.Must("CONFIG", "SET", "maxmemory", "1")
+	stop := churn(a, 2000)
+	a.await(Degraded)
+	stop()
+	if err := <-why; err == nil || !strings.Contains(err.Error(), "OOM") || a.log.count("OOM") == 0 {
+		t.Errorf("the reason is %v; logged:\n%s", err, a.log)
+	}
+	s.Must("CONFIG", "SET", "maxmemory", "0")
 	agree(t, s.URL(), a)
 }
 

@@ -24,6 +24,7 @@ const firstIncarnations = 1 << 12
 // keeper holds the node's lease. Its fields belong to its goroutine.
 type keeper struct {
 	joined  bool            // ever
+	told    bool            // that Redis cannot be used yet
 	good    int             // probes in a row that succeeded
 	masters map[string]bool // run ids of the servers that take writes
 	best    time.Duration   // shortest round trip behind the clock fix
@@ -87,12 +88,11 @@ func (d *Directory) overrun() bool {
 func (d *Directory) probe(ctx context.Context, state State) {
 	k := &d.keeper
 	if err := d.store.connect(); err != nil {
-		k.good = 0
-		d.config.Log.Debug("Redis cannot be reached", "err", err)
+		d.probeFailed(err)
 		return
 	}
 	if err := d.store.one(ctx, func(b rueidis.Builder) rueidis.Completed { return b.Get().Key(keyNext).Build() }).Error(); failed(err) {
-		k.good = 0
+		d.probeFailed(err)
 		return
 	}
 	if k.good++; k.joined && k.good < probesToRecover {
@@ -100,7 +100,7 @@ func (d *Directory) probe(ctx context.Context, state State) {
 	}
 	if err := d.join(ctx); err != nil {
 		if !errors.Is(err, errSuperseded) {
-			d.config.Log.Debug("cannot join the directory", "err", err)
+			d.probeFailed(err)
 		} else if state != Superseded {
 			d.setState(Superseded)
 			d.config.Log.Error("another process runs under this node's id: working from this node's own table alone",
@@ -125,6 +125,20 @@ func (d *Directory) probe(ctx context.Context, state State) {
 	if _, err := d.watch.refresh(ctx); err != nil {
 		d.config.Log.Debug("nodes not read", "err", err)
 	}
+}
+
+// probeFailed says why, the first time of a node that Redis has never answered:
+// in an outage degrade has said it.
+func (d *Directory) probeFailed(err error) {
+	k := &d.keeper
+	k.good = 0
+	d.config.Log.Debug("Redis cannot be used", "err", err)
+	if k.joined || k.told || d.State() != Starting {
+		return
+	}
+	k.told = true
+	d.config.Log.Warn("Redis cannot be used yet: working from this node's own table alone", "err", err)
+	d.changed(Starting, err)
 }
 
 // errSuperseded says that the lease of this node's id is another process's.

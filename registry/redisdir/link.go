@@ -21,6 +21,7 @@ type link struct {
 	client atomic.Pointer[rueidis.Client] // nil until the first contact
 
 	calls, fails atomic.Uint64
+	failure      atomic.Pointer[error]
 	trips        histogram.Durations // of round trips, those that failed included
 	pipeline     histogram.Sizes     // commands of each
 }
@@ -110,12 +111,22 @@ func (l *link) do(ctx context.Context, build func(rueidis.Client) []rueidis.Comp
 	l.pipeline.Observe(len(cmds))
 	fails := 0
 	for _, r := range results {
-		if failed(r.Error()) {
-			fails++
+		if err := r.Error(); failed(err) {
+			if fails++; fails == 1 {
+				l.failure.Store(&err)
+			}
 		}
 	}
 	l.count(len(results), fails)
 	return results
+}
+
+// lastFailure is why the last call that failed did, or nil.
+func (l *link) lastFailure() error {
+	if err := l.failure.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 func (l *link) count(calls, fails int) {

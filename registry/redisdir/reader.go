@@ -82,7 +82,10 @@ func (r *Reader) Walk(ctx context.Context, visit func(principal string, l Locati
 			}
 			visit(name, Location{n, rec.session(n)})
 		})
-		return errors.Join(err, late)
+		if err = errors.Join(err, late); err != nil {
+			return fmt.Errorf("entry of %q: %w", name, err)
+		}
+		return nil
 	})
 }
 
@@ -94,13 +97,16 @@ func (r *Reader) WalkGroups(ctx context.Context, visit func(group string, p Pres
 		return err
 	}
 	return r.store.scan(ctx, groups, ctx.Err, func(name, value string) error {
-		return eachPresence(value, func(p presence) {
+		if err := eachPresence(value, func(p presence) {
 			n := v.byIncarnation[p.incarnation]
 			if n == nil {
 				n = &Node{Incarnation: p.incarnation}
 			}
 			visit(name, Presence{n, int(p.members)})
-		})
+		}); err != nil {
+			return fmt.Errorf("entry of group %q: %w", name, err)
+		}
+		return nil
 	})
 }
 
