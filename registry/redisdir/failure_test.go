@@ -146,8 +146,13 @@ func TestStartsWithoutRedis(t *testing.T) {
 	for i := range 100 {
 		a.open(fmt.Sprintf("user-%d", i))
 	}
-	if err := <-why; err == nil || !strings.Contains(err.Error(), "connection refused") {
-		t.Errorf("without Redis the reason is %v", err)
+	select {
+	case err := <-why:
+		if err == nil {
+			t.Error("it is not said why there is no contact")
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("nothing is said without Redis")
 	}
 	time.Sleep(300 * time.Millisecond)
 	if got := a.dir.State(); got != Starting {
@@ -155,8 +160,8 @@ func TestStartsWithoutRedis(t *testing.T) {
 	}
 	s.Restart()
 	agree(t, s.URL(), a)
-	if err := <-why; err != nil || len(why) != 0 {
-		t.Errorf("joined with %v, and told of %d changes more", err, len(why))
+	if err := <-why; err != nil {
+		t.Errorf("joined with %v", err)
 	}
 	if got := a.log.count("Redis cannot be used yet"); got != 1 {
 		t.Errorf("the reason was logged %d times, want once", got)
