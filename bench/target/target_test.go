@@ -89,7 +89,7 @@ func TestAttach(t *testing.T) {
 
 func TestStartSaysWhatIsMissing(t *testing.T) {
 	_, err := Spawner{}.Start(t.Context(), "nginx")
-	require.ErrorContains(t, err, "want one of limpet, nethttp")
+	require.ErrorContains(t, err, "want one of limpet, limpet-watched, nethttp")
 	_, err = Spawner{BaselineDir: t.TempDir()}.Start(t.Context(), "gin")
 	require.ErrorContains(t, err, "make baselines")
 	dying := filepath.Join(t.TempDir(), "limpet")
