@@ -255,6 +255,15 @@ func TestParsePush(t *testing.T) {
 			t.Errorf("%s (-want +got):\n%s", c.name, diff)
 		}
 	}
+	// What clients would have to end their connection for is not sent to them.
+	invalid := kgo.Record{Headers: headers("limpet-to", "all"), Value: []byte("\xff")}
+	if _, err := ParsePush(&invalid); !errors.Is(err, ErrBadPush) || !strings.Contains(err.Error(), "limpet-opcode") {
+		t.Errorf("text that is not UTF-8: %v, want ErrBadPush about limpet-opcode", err)
+	}
+	invalid.Headers = headers("limpet-to", "all", "limpet-opcode", "binary")
+	if _, err := ParsePush(&invalid); err != nil {
+		t.Errorf("bytes that are not UTF-8: %v", err)
+	}
 	if full.Expired(now) || !full.Expired(now.Add(1500*time.Millisecond)) {
 		t.Error("a push expires exactly when its ttl is over")
 	}

@@ -22,7 +22,10 @@ type (
 	kmsgResponse = kmsg.Response
 )
 
-const produceKey = int16(kmsg.Produce)
+const (
+	produceKey      = int16(kmsg.Produce)
+	initProducerKey = int16(kmsg.InitProducerID)
+)
 
 // outageTime is how long the broker is away in TestUplinkOutage and
 // TestUplinkKafkaKilled: short by default, a minute where LIMPET_TEST_OUTAGE=60s

@@ -342,3 +342,48 @@ func TestForwardWithoutKafka(t *testing.T) {
 		return err == nil && slices.Contains(b.received(), "user:b=last")
 	})
 }
+
+// Somebody who no longer waits for Kafka takes nobody along who does.
+func TestForwardThatIsGivenUp(t *testing.T) {
+	broker := startEmbedded(t)
+	dir := &wires{users: map[string][]uint64{"b": {2}}}
+	l := newLeases()
+	a, b := startNode(t, broker, 1, dir, l.of(1, 8)), startNode(t, broker, 2, dir, l.of(2, 8))
+	b.online["user:b"] = true
+	var tries atomic.Int32
+	var away atomic.Bool
+	away.Store(true)
+	broker.cluster.ControlKey(initProducerKey, func(kmsgRequest) (kmsgResponse, error, bool) {
+		broker.cluster.KeepControl()
+		tries.Add(1)
+		return nil, errors.New("away"), away.Load()
+	})
+	route := func(ctx context.Context, payload string) <-chan error {
+		before := a.bus.client.BufferedProduceRecords()
+		answer := make(chan error, 1)
+		target, _ := ParseTarget("user:b")
+		go func() {
+			results, err := a.router.Route(ctx, []*Push{{To: target, Opcode: session.Text, Payload: []byte(payload)}})
+			if err == nil && results[0].Forwarded != 1 {
+				err = fmt.Errorf("not forwarded: %+v", results[0])
+			}
+			answer <- err
+		}()
+		eventually(t, payload+" is buffered", func() bool { return a.bus.client.BufferedProduceRecords() > before })
+		return answer
+	}
+	short, giveUp := context.WithCancel(testContext(t))
+	hasty := route(short, "hasty") // the first of its batch
+	patient := route(testContext(t), "patient")
+	giveUp()
+	if err := <-hasty; !errors.Is(err, context.Canceled) {
+		t.Fatalf("the hasty one: %v", err)
+	}
+	seen := tries.Load()
+	eventually(t, "the client tries again", func() bool { return tries.Load() >= seen+2 || len(patient) > 0 })
+	away.Store(false)
+	if err := <-patient; err != nil {
+		t.Fatalf("the patient one: %v", err)
+	}
+	b.awaits(t, "user:b=hasty", "user:b=patient")
+}

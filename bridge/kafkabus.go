@@ -10,12 +10,14 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"golang.org/x/sync/semaphore"
 )
 
 // Limits of the bus.
 const (
-	busPoll       = 1000 // records of one poll
-	busBuffered   = 16 << 20
+	busPoll       = 1000            // records of one poll
+	busBuffered   = 16 << 20        // bytes that Kafka has not acknowledged; whoever has more waits
+	busOverhead   = 1 << 10         // what a record counts for beside its payload
 	busCloseAfter = 5 * time.Second // what is not produced then is lost
 
 	// A partition that is added while a broker holds back the answer to a fetch
@@ -49,6 +51,8 @@ type KafkaBus struct {
 	opened     time.Time
 	ends       []int64 // of the partitions of the inbox topic, when the bus opened
 
+	room *semaphore.Weighted // of busBuffered; safe from anywhere
+
 	mu    sync.Mutex // guards what inbox says
 	inbox inbox
 	lags  lags
@@ -70,7 +74,7 @@ func NewKafkaBus(ctx context.Context, cfg KafkaBusConfig) (*KafkaBus, error) {
 		kgo.ProducerLinger(0), // each push is waited for
 		kgo.FetchMaxWait(busFetchWait),
 		kgo.ProduceRequestTimeout(defaultProduceTimeout),
-		kgo.MaxBufferedBytes(busBuffered),
+		kgo.MaxBufferedRecords(busBuffered/busOverhead+1), // never met: see produce
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		// Where a topic was made anew: what is in it already is not for now.
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtEnd()),
@@ -78,7 +82,7 @@ func NewKafkaBus(ctx context.Context, cfg KafkaBusConfig) (*KafkaBus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	b := &KafkaBus{cfg: cfg, client: client, opened: time.Now(), inbox: inbox{reading: NoInbox, last: NoInbox}}
+	b := &KafkaBus{cfg: cfg, client: client, opened: time.Now(), room: semaphore.NewWeighted(busBuffered), inbox: inbox{reading: NoInbox, last: NoInbox}}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := b.open(ctx); err != nil {
@@ -197,13 +201,23 @@ func (b *KafkaBus) toAll(ctx context.Context, p *Push, done func(error)) {
 	b.produce(ctx, b.cfg.Topics.Broadcast, int32(fnv32(p.To.String())%uint32(b.broadcasts)), p, done)
 }
 
+// produce hands p to the client, and waits for room while Kafka is behind: the
+// downlink then reads no more. The caller's context bounds that wait and no
+// more. The client is not given it: a context that ends while no broker answers
+// fails everything that is buffered for the partition, also what others sent,
+// who would wait.
 func (b *KafkaBus) produce(ctx context.Context, topic string, partition int32, p *Push, done func(error)) {
+	size := min(int64(len(p.Payload))+busOverhead, busBuffered)
+	if b.room.Acquire(ctx, size) != nil {
+		done(ErrBusClosed)
+		return
+	}
 	r := p.busRecord(topic, time.Now())
 	r.Partition = partition
-	// Produce waits while the buffer is full: the downlink then reads no more.
-	b.client.Produce(ctx, r, func(_ *kgo.Record, err error) {
+	b.client.TryProduce(context.Background(), r, func(_ *kgo.Record, err error) {
+		b.room.Release(size)
 		switch {
-		case errors.Is(err, kgo.ErrClientClosed), err != nil && ctx.Err() != nil:
+		case errors.Is(err, kgo.ErrClientClosed):
 			err = ErrBusClosed
 		case err != nil:
 			b.cfg.Kafka.logger().Warn("bus: kafka does not take a push", "to", p.To.String(), "bytes", len(p.Payload), "error", err)

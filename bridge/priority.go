@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/limpet-gateway/limpet/internal/session"
@@ -84,16 +85,16 @@ func unescape(text string) ([]byte, error) {
 			continue
 		}
 		rest := text[i+1:]
-		var b byte
 		switch {
 		case strings.HasPrefix(rest, `\`):
 			out = append(out, '\\')
 			i++
 		case len(rest) >= 3 && rest[0] == 'x':
-			if _, err := fmt.Sscanf(rest[1:3], "%02x", &b); err != nil {
+			b, err := strconv.ParseUint(rest[1:3], 16, 8)
+			if err != nil {
 				return nil, fmt.Errorf(`\%s is not \xNN`, rest[:3])
 			}
-			out = append(out, b)
+			out = append(out, byte(b))
 			i += 3
 		default:
 			return nil, errors.New(`a backslash begins \xNN or \\`)

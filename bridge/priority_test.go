@@ -41,9 +41,9 @@ func TestPriorityRules(t *testing.T) {
 }
 
 func TestPriorityRuleFaults(t *testing.T) {
-	_, err := ParsePriorityRules([]string{"prefix:x", "prefix:=low", "prefix:x=urgent", `prefix:\xzz=low`, `prefix:\n=low`, "json:", "json:a", "json:b", "regexp:x"})
-	if err == nil || len(strings.Split(err.Error(), "\n")) != 8 {
-		t.Errorf("want 8 faults, got:\n%v", err)
+	_, err := ParsePriorityRules([]string{"prefix:x", "prefix:=low", "prefix:x=urgent", `prefix:\xzz=low`, `prefix:\x1g=low`, `prefix:\n=low`, "json:", "json:a", "json:b", "regexp:x"})
+	if err == nil || len(strings.Split(err.Error(), "\n")) != 9 {
+		t.Errorf("want 9 faults, got:\n%v", err)
 	}
 }
 

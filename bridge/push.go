@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 	"time"
+	"unicode/utf8"
 
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/internal/tracing"
@@ -101,7 +102,14 @@ func ParsePush(r *kgo.Record) (Push, error) {
 		}
 		p.ID = string(v)
 	}
-	return p, p.parseControl(r.Headers)
+	if err := p.parseControl(r.Headers); err != nil {
+		return p, err
+	}
+	if p.Opcode == session.Text && p.Control == NoControl && !utf8.Valid(p.Payload) {
+		// Every client would have to fail its connection (RFC 6455 section 8.1).
+		return p, fmt.Errorf("%w: the value is not UTF-8: want %s: binary", ErrBadPush, HeaderOpcode)
+	}
+	return p, nil
 }
 
 func (p *Push) parseControl(headers []kgo.RecordHeader) error {
