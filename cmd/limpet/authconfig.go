@@ -21,7 +21,7 @@ func (n *node) prepareAuth(context.Context) error {
 	if !n.cfg.Authenticates() {
 		return nil
 	}
-	n.auth, err = auth.New(authConfig(&n.cfg, n.log, n.gateway.Decided))
+	n.auth, err = auth.New(authConfig(&n.cfg, n.log, n.gateway.Decided, n.authTrouble))
 	if err != nil {
 		return err
 	}
@@ -29,17 +29,28 @@ func (n *node) prepareAuth(context.Context) error {
 	return nil
 }
 
+// authTrouble has /readyz say what authentication lacks. The node stays ready:
+// the sessions that it has are served.
+func (n *node) authTrouble(part, trouble string) {
+	if trouble == "" {
+		n.ready.Restore(part)
+		return
+	}
+	n.ready.Degrade(part, trouble)
+}
+
 func admissionLimits(c *config.Serve) admission.Limits {
 	return admission.Limits{Rate: c.AcceptRate, SourceConns: c.ConnsPerIP, SourceRate: c.RatePerIP, SourceBurst: c.BurstPerIP}
 }
 
-func authConfig(c *config.Serve, log *slog.Logger, decided func(session.ID, *auth.Decision)) auth.Config {
+func authConfig(c *config.Serve, log *slog.Logger, decided func(session.ID, *auth.Decision), trouble func(part, trouble string)) auth.Config {
 	return auth.Config{
 		Methods: c.Auth,
 		JWT:     jwtConfig(c),
 		Webhook: webhookConfig(c),
 		Queue:   c.AuthWaiting,
 		Decided: decided,
+		Trouble: trouble,
 		Log:     log,
 	}
 }

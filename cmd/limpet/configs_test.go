@@ -64,7 +64,7 @@ func handedOut(t *testing.T, c *config.Serve) string {
 	if err != nil {
 		t.Error(err)
 	}
-	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v %+v\n", directoryConfig(c, nil), authConfig(c, nil, nil), admissionLimits(c), exporterConfig(c, nil), tracerConfig(c)) + fmt.Sprintf("%+v %v %+v %+v\n", router, undelivered, rateLimits(c), rules) +
+	return fmt.Sprintf("%+v\n%+v\n%+v\n%+v %+v\n", directoryConfig(c, nil), authConfig(c, nil, nil, nil), admissionLimits(c), exporterConfig(c, nil), tracerConfig(c)) + fmt.Sprintf("%+v %v %+v %+v\n", router, undelivered, rateLimits(c), rules) +
 		fmt.Sprintf("%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n%+v\n", memoryConfig(c), engine, table, kafka, broker, uplink, downlink)
 }
 

@@ -31,6 +31,8 @@ type Denial struct {
 	Status     int    // 401, 403 or 503
 	Reason     string // for the peer; holds nothing that it sent
 	RetryAfter time.Duration
+
+	detail string // more of why, for the log; of what the peer sent it holds one character at most; "" if there is no more
 }
 
 func (d *Denial) Error() string {

@@ -36,7 +36,7 @@ type jwks struct {
 	every  time.Duration
 	apart  time.Duration // least time between fetches for key ids that are not known
 	client *http.Client
-	log    *slog.Logger
+	health *health
 
 	set atomic.Pointer[keySet] // nil until the first fetch that succeeds
 
@@ -53,7 +53,7 @@ type keySet struct {
 }
 
 func newJWKS(rawURL string, every time.Duration, log *slog.Logger) *jwks {
-	return &jwks{url: rawURL, every: every, apart: jwksRefetch, log: log, client: boundedClient(jwksTimeout, 1)}
+	return &jwks{url: rawURL, every: every, apart: jwksRefetch, health: newHealth("jwt-jwks", log), client: boundedClient(jwksTimeout, 1)}
 }
 
 // boundedClient does not follow redirects: what is asked is configured, and
@@ -73,8 +73,7 @@ func boundedClient(timeout time.Duration, conns int) *http.Client {
 func (j *jwks) run(ctx context.Context) {
 	for {
 		wait := j.every
-		if err := j.fetch(ctx); err != nil && ctx.Err() == nil {
-			j.log.Warn("the JWKS URL gives no keys; the ones from before stay in use", "err", err)
+		if j.fetch(ctx) != nil {
 			wait = min(wait, jwksRetry)
 		}
 		select {
@@ -112,15 +111,28 @@ func (j *jwks) refetch(ctx context.Context) {
 	if recent {
 		return
 	}
-	if err := j.fetch(ctx); err != nil {
-		j.log.Warn("the JWKS URL gives no keys; the ones from before stay in use", "err", err)
-	}
+	_ = j.fetch(ctx) // health tells
 }
 
+// fetch fetches the set, and says in health what became of it.
 func (j *jwks) fetch(ctx context.Context) error {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.fetched = time.Now()
+	err := j.fetchSet(ctx)
+	switch {
+	case err == nil:
+		j.health.set("")
+	case ctx.Err() != nil: // we are ending
+	case j.set.Load() == nil:
+		j.health.set("the URL gives no keys, and tokens that need one get 503: " + err.Error())
+	default:
+		j.health.set("the URL gives no keys, and those from before stay in use: " + err.Error())
+	}
+	return err
+}
+
+func (j *jwks) fetchSet(ctx context.Context) error {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, j.url, nil)
 	if err != nil {
 		return withoutURL(err)

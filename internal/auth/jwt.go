@@ -37,7 +37,12 @@ const (
 	maxToken = 16 << 10
 )
 
-var errUnknownKey = errors.New("the token names a key that is not known")
+var (
+	errUnknownKey = errors.New("the token names a key that is not known")
+	// errCritical is about extensions that change what a token means. None is
+	// understood here, so none may be passed over (RFC 7515 section 4.1.11).
+	errCritical = errors.New("the token has extensions that must be understood")
+)
 
 // jwtMethod checks tokens. It is not changed after construction, apart from
 // its key set.
@@ -126,6 +131,14 @@ func (m *jwtMethod) inherit(old *jwtMethod) {
 	}
 }
 
+// state implements method: what can fail is to fetch keys.
+func (m *jwtMethod) state() *health {
+	if m.jwks == nil {
+		return nil
+	}
+	return m.jwks.health
+}
+
 func (m *jwtMethod) run(ctx context.Context) {
 	if m.jwks != nil {
 		m.jwks.run(ctx)
@@ -147,7 +160,11 @@ func (m *jwtMethod) check(_ context.Context, r *Request) (*Identity, *Denial) {
 	case errors.Is(err, errNoKeys):
 		return nil, &Denial{Status: 503, Reason: "tokens cannot be checked at the moment", RetryAfter: jwksRetry}
 	default:
-		return nil, &Denial{Status: 401, Reason: wordsFor(err)}
+		denial := &Denial{Status: 401, Reason: wordsFor(err)}
+		if claim := (*claimError)(nil); errors.As(err, &claim) {
+			denial.detail = claim.Error()
+		}
+		return nil, denial
 	}
 }
 
@@ -170,7 +187,15 @@ func (m *jwtMethod) verify(token string) (*Identity, error) {
 		return nil, jwt.ErrTokenMalformed
 	}
 	claims := jwt.MapClaims{}
-	if _, err := m.parser.ParseWithClaims(token, claims, m.keysFor); err != nil {
+	var missing error
+	_, err := m.parser.ParseWithClaims(token, claims, func(t *jwt.Token) (keys any, err error) {
+		keys, missing, err = m.keysFor(t)
+		return keys, err
+	})
+	if missing != nil && errors.Is(err, jwt.ErrTokenSignatureInvalid) {
+		return nil, missing // a key that is not here might have verified it
+	}
+	if err != nil {
 		return nil, err
 	}
 	a, err := m.assertion(claims)
@@ -184,23 +209,29 @@ func (m *jwtMethod) verify(token string) (*Identity, error) {
 	return id, nil
 }
 
-// keysFor implements jwt.Keyfunc. The parser has seen that the algorithm is
-// one of ours; here it gets keys of its own kind or none.
-func (m *jwtMethod) keysFor(t *jwt.Token) (any, error) {
+// keysFor returns the keys to try. The parser has seen that the algorithm is
+// one of ours; here it gets keys of its own kind or none. missing says why
+// the keys of the URL are not among them.
+func (m *jwtMethod) keysFor(t *jwt.Token) (_ any, missing, err error) {
+	if _, ok := t.Header["crit"]; ok {
+		return nil, nil, errCritical
+	}
 	alg := t.Method.Alg()
 	if alg == algHS256 {
-		return m.secrets, nil
+		return m.secrets, nil, nil
 	}
 	keys := m.files.of(alg)
 	if m.jwks != nil {
 		id, _ := t.Header["kid"].(string)
 		fetched, known, err := m.jwks.find(alg, id)
 		switch {
-		case len(keys) > 0: // of a file; one more lookup would not be worse
 		case err != nil:
-			return nil, err
+			missing = err
 		case !known:
-			return nil, errUnknownKey
+			missing = errUnknownKey
+		}
+		if missing != nil && len(keys) == 0 {
+			return nil, missing, missing
 		}
 		keys = append(keys[:len(keys):len(keys)], fetched...)
 	}
@@ -208,7 +239,7 @@ func (m *jwtMethod) keysFor(t *jwt.Token) (any, error) {
 	for i, key := range keys {
 		set.Keys[i] = crypto.PublicKey(key)
 	}
-	return set, nil
+	return set, missing, nil
 }
 
 // claimError is a token that is genuine and says what cannot be.
@@ -233,6 +264,8 @@ func wordsFor(err error) string {
 		return "the token is of another issuer"
 	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
 		return "the token lacks a claim that is required"
+	case errors.Is(err, errCritical):
+		return errCritical.Error()
 	case errors.Is(err, jwt.ErrTokenMalformed):
 		return "this is not a JSON Web Token"
 	default:

@@ -105,6 +105,9 @@ func TestTokensThatMustFail(t *testing.T) {
 		"rate is a fraction":           signHS(t, jwt.MapClaims{"byte_rate": 0.5}),
 		"rate beyond 64 bits":          signHS(t, jwt.MapClaims{"byte_rate": 1e300}),
 	}
+	critical := jwt.NewWithClaims(jwt.SigningMethodHS256, claims(nil))
+	critical.Header["crit"] = []string{"b64"}
+	tokens["an extension that must be understood"], _ = critical.SignedString([]byte(testSecret))
 	if _, err := m.verify(good); err != nil {
 		t.Fatalf("the good token: %v", err)
 	}

@@ -30,6 +30,10 @@ type Config struct {
 
 	// Decided is told of each decision, on a worker. It must not block.
 	Decided func(session.ID, *Decision)
+	// Trouble is told when a part, "jwt-jwks" or "webhook", cannot do its work
+	// any more and why, without secrets, and with "" when it can again. Any
+	// goroutine; it must not block or call the Service. nil: nobody is told.
+	Trouble func(part, trouble string)
 	Log     *slog.Logger // nil discards
 }
 
@@ -41,6 +45,8 @@ type method interface {
 	check(ctx context.Context, r *Request) (*Identity, *Denial)
 	// run does what the method needs done beside checks, until ctx is done.
 	run(ctx context.Context)
+	// state is nil for a method that always can do its work.
+	state() *health
 }
 
 // slowMethod can say that a check would have to wait, by answering unsettled,
@@ -82,7 +88,8 @@ type running struct {
 	cancel context.CancelFunc
 }
 
-// Stats is what a Service has done and holds. Counts only grow.
+// Stats is what a Service has done and holds. Counts only grow; a request is in
+// one of them.
 type Stats struct {
 	Accepted, Denied uint64
 	Unavailable      uint64 // answered 503: a method could not be asked
@@ -156,6 +163,12 @@ func (s *Service) install(st *stage, m method) {
 	s.done.Go(func() { m.run(ctx) })
 	if old := st.in.Swap(&running{m, cancel}); old != nil {
 		old.cancel()
+		if h := old.method.state(); h != nil {
+			h.attach(nil)
+		}
+	}
+	if h := m.state(); h != nil && s.cfg.Trouble != nil {
+		h.attach(s.cfg.Trouble)
 	}
 }
 
@@ -286,6 +299,7 @@ func (s *Service) handle(st *stage, r *Request, slow bool) {
 		s.pass(st.slow, r)
 		return
 	}
+	s.cfg.Log.Debug("a handshake is not let in", "session", r.ID, "method", st.name, "status", denial.Status, "why", denial.Reason, "detail", denial.detail)
 	r.denied = moreHelpful(r.denied, denial)
 	if st.next < len(s.stages) {
 		s.pass(s.stages[st.next].queue, r)
@@ -300,7 +314,7 @@ func (s *Service) pass(queue chan<- *Request, r *Request) {
 	case queue <- r:
 	default:
 		s.count.overflow.Add(1)
-		s.deny(r, &Denial{Status: 503, Reason: "too many handshakes are waiting", RetryAfter: time.Second})
+		s.cfg.Decided(r.ID, &Decision{Denial: &Denial{Status: 503, Reason: "too many handshakes are waiting", RetryAfter: time.Second}, Tag: r.Tag})
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/sony/gobreaker/v2"
@@ -43,6 +44,8 @@ type webhookMethod struct {
 	client  *http.Client
 	breaker *gobreaker.CircuitBreaker[webhookAnswer]
 	denials *recent
+	health  *health
+	last    atomic.Pointer[string] // what the last call that failed failed by
 }
 
 // webhookQuestion is the body of a call.
@@ -74,20 +77,42 @@ func newWebhook(cfg WebhookConfig, log *slog.Logger) (*webhookMethod, error) {
 	if cfg.Concurrency == 0 {
 		cfg.Concurrency = defaultWebhookConcurrency
 	}
-	return &webhookMethod{
+	m := &webhookMethod{
 		cfg:     cfg,
 		client:  boundedClient(cfg.Timeout, cfg.Concurrency),
 		denials: newRecent(rememberedDenials/2, cfg.Remember),
-		breaker: gobreaker.NewCircuitBreaker[webhookAnswer](gobreaker.Settings{
-			Name:        "webhook",
-			Timeout:     breakerOpen,
-			ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
-			OnStateChange: func(_ string, from, to gobreaker.State) {
-				log.Warn("circuit breaker of the authentication webhook", "from", from.String(), "to", to.String())
-			},
-		}),
-	}, nil
+		health:  newHealth("webhook", log),
+	}
+	m.breaker = gobreaker.NewCircuitBreaker[webhookAnswer](gobreaker.Settings{
+		Name:        "webhook",
+		Timeout:     breakerOpen,
+		ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= breakerFailures },
+		OnStateChange: func(_ string, _, to gobreaker.State) {
+			switch to { // half-open is a question, not an answer
+			case gobreaker.StateOpen:
+				m.health.set(m.failing())
+			case gobreaker.StateClosed:
+				m.health.set("")
+			}
+		},
+	})
+	return m, nil
 }
+
+// failing says why the webhook is left alone.
+func (m *webhookMethod) failing() string {
+	then := "clients that need it get 503"
+	if m.cfg.FailOpen {
+		then = "clients get in under random names"
+	}
+	text := "the webhook fails, and " + then
+	if last := m.last.Load(); last != nil {
+		text += ": " + *last
+	}
+	return text
+}
+
+func (m *webhookMethod) state() *health { return m.health }
 
 func (m *webhookMethod) run(ctx context.Context) {
 	<-ctx.Done()
@@ -106,7 +131,14 @@ func (m *webhookMethod) check(ctx context.Context, r *Request) (*Identity, *Deni
 	if status, ok := m.denials.get(key); ok {
 		return nil, webhookDenial(status)
 	}
-	answer, err := m.breaker.Execute(func() (webhookAnswer, error) { return m.ask(ctx, question) })
+	answer, err := m.breaker.Execute(func() (webhookAnswer, error) {
+		answer, err := m.ask(ctx, question)
+		if err != nil {
+			text := err.Error()
+			m.last.Store(&text)
+		}
+		return answer, err
+	})
 	switch {
 	case err != nil && m.cfg.FailOpen:
 		low := session.Low
@@ -123,8 +155,11 @@ func (m *webhookMethod) check(ctx context.Context, r *Request) (*Identity, *Deni
 		a.expires = time.Unix(answer.Expires, 0)
 	}
 	id, err := a.identity()
-	if err != nil || !a.expires.IsZero() && !a.expires.After(time.Now()) {
-		return nil, &Denial{Status: 503, Reason: "authentication gave an answer that cannot be used", RetryAfter: breakerOpen}
+	if err == nil && !a.expires.IsZero() && !a.expires.After(time.Now()) {
+		err = errors.New("it has expired")
+	}
+	if err != nil {
+		return nil, &Denial{Status: 503, Reason: "authentication gave an answer that cannot be used", RetryAfter: breakerOpen, detail: err.Error()}
 	}
 	return id, nil
 }
