@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -112,4 +113,25 @@ func TestRefreshOfTokens(t *testing.T) {
 	}
 	p.want("POST", "/v1/push", `{"to":"user:dev1","data":"still here"}`, 200)
 	p.read(refreshed, "still here")
+}
+
+// What authentication lacks is where an operator looks: in /readyz, in the
+// metrics and, once, in the log.
+func TestTroubleOfAuthentication(t *testing.T) {
+	broken := httptest.NewServer(http.NotFoundHandler())
+	defer broken.Close()
+	p := startProcess(t, 0, "--auth=jwt,webhook", "--uplink=echo", "--jwt-jwks="+broken.URL, "--webhook-url="+broken.URL)
+	for range 8 { // the circuit breaker opens at 5
+		_, resp, err := websocket.DefaultDialer.Dial("ws://"+p.Listen+"/ws", http.Header{"Authorization": {"Bearer " + token(t, "dev1", time.Hour)}})
+		if err == nil || resp == nil || resp.StatusCode != 503 || resp.Header.Get("Retry-After") == "" {
+			t.Fatalf("%v, %v; want 503 with Retry-After", resp, err)
+		}
+	}
+	p.want("GET", "/readyz", "", 200, `"degraded"`, `"jwt-jwks"`, `"webhook"`, "status 404")
+	p.want("GET", "/metrics", "", 200, `limpet_auth_decisions_total{result="unavailable"} 8`)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if text := strings.Join(p.log, "\n"); strings.Count(text, "authentication is in trouble") != 2 {
+		t.Errorf("want one line in the log for each part:\n%s", text)
+	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -27,7 +29,9 @@ func TestAlertsAndDashboardsSpeakOfWhatIsThere(t *testing.T) {
 		used[title] = expr
 	}
 
-	p := startProcess(t, 0, "--kafka="+startEmbedded(t), "--redis="+redistest.Start(t).URL(), "--drain-window=0s",
+	webhook := httptest.NewServer(http.HandlerFunc(believe))
+	t.Cleanup(webhook.Close)
+	p := startProcess(t, 0, "--auth=webhook", "--webhook-url="+webhook.URL, "--kafka="+startEmbedded(t), "--redis="+redistest.Start(t).URL(), "--drain-window=0s",
 		"--accept-rate=100000", "--conns-per-ip=1000", "--memory-budget=8GiB")
 	c := p.mustDial("dev1")
 	p.mustDial("dev2")
@@ -59,6 +63,13 @@ func TestAlertsAndDashboardsSpeakOfWhatIsThere(t *testing.T) {
 	promtool(t, "", "check", "rules", alerts)
 	promtool(t, "", "test", "rules", filepath.Join(filepath.Dir(alerts), "alerts_test.yml"))
 	promtool(t, "", "check", "rules", asRules(t, used))
+}
+
+// believe is a webhook to which clients are who they say they are: ?id=NAME.
+func believe(w http.ResponseWriter, r *http.Request) {
+	var asked struct{ Query string }
+	_ = json.NewDecoder(r.Body).Decode(&asked)
+	_ = json.NewEncoder(w).Encode(map[string]string{"principal": strings.TrimPrefix(asked.Query, "id=")})
 }
 
 func hasLagOf(values map[string]float64, topic string) bool {

@@ -19,6 +19,7 @@ func (n *node) observe() error {
 		HostLimits: n.hostLimits,
 		Host:       new(telemetry.HostReader),
 		Admission:  n.admission,
+		Auth:       n.auth,
 		Engine:     n.engine,
 		Table:      n.table,
 		Uplink:     n.uplink,

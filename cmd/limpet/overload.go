@@ -45,8 +45,11 @@ func (n *node) guardMemory(context.Context) error {
 		relief.DirectoryOut = func() bool { return n.directory.directory.State() == redisdir.Degraded }
 	}
 	guard := overload.New(overload.Config{
-		Read: relief.Read, Act: relief.Act, Release: relief.Release, Log: n.log,
-		Changed: func(_, to overload.Decision, r overload.Reading) { reportOverload(&n.ready, to, r) },
+		Read: relief.Read, Release: relief.Release, Log: n.log,
+		Act: func(d overload.Decision, r overload.Reading) {
+			relief.Act(d, r)
+			reportOverload(&n.ready, d, r) // each time: its numbers are of the latest reading
+		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	n.overload = &overloadTask{guard, cancel, make(chan struct{})}

@@ -30,7 +30,7 @@ var arrows = map[string][]string{
 	"internal/live":               {"internal/telemetry"},
 	"internal/tracing":            {},
 	"internal/tracing/otlp":       {},
-	"internal/telemetry":          {"internal/admission", "reactor", "registry", "registry/redisdir", "bridge", "internal/session", "internal/overload", "internal/meter", "internal/histogram", "internal/tracing", "internal/tracing/otlp"},
+	"internal/telemetry":          {"internal/admission", "internal/auth", "reactor", "registry", "registry/redisdir", "bridge", "internal/session", "internal/overload", "internal/meter", "internal/histogram", "internal/tracing", "internal/tracing/otlp"},
 	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/tracing", "internal/api", "internal/overload", "internal/meter"},
 	"registry/redisdir/redistest": {},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},

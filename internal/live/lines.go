@@ -38,6 +38,9 @@ func lines(s telemetry.Snapshot, rates *Rates) []line {
 		{"bytes", fmt.Sprintf("in %s%s, out %s%s", size(float64(s.Bytes.In)), perSize(rates, r.BytesIn), size(float64(s.Bytes.Out)), perSize(rates, r.BytesOut))},
 		{"mailboxes", fmt.Sprintf("%s pushes, %s; full %s times", count(float64(s.Mailbox.Messages)), size(float64(s.Mailbox.Bytes)), count(float64(s.Mailbox.Full)))},
 	}
+	if decided := top(s.Auth, 5); decided != "" {
+		all = append(all, line{"auth", strings.TrimPrefix(decided, ": ")})
+	}
 	if u := s.Uplink; u != nil {
 		text := fmt.Sprintf("%s accepted, %s refused; %s buffered, %s; %s failures", count(float64(u.Accepted)), count(float64(u.Refused)),
 			count(float64(u.BufferedRecords)), size(float64(u.BufferedBytes)), count(float64(u.KafkaErrors)))

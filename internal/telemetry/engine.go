@@ -18,7 +18,7 @@ var (
 	connLimit   = gauge("connections_limit", "Connections above which newcomers are refused.")
 	loops       = gauge("event_loops", "Event loops that have served a connection.")
 	accepts     = counter("accepts_total", "Connections that were accepted from the kernel.", "transport")
-	refusals    = counter("refusals_total", "Connections that became no session, by reason: limit (no room), overload (to save memory), admission (accept-rate and the limits of one address), draining, proxy_header (missing or malformed), request (not a valid upgrade request, or not let in).", "reason")
+	refusals    = counter("refusals_total", "Connections that became no session, by reason: limit (no room), overload (to save memory), admission (accept-rate and the limits of one address), draining, proxy_header (missing or malformed), request (not a valid upgrade request, or not let in; limpet_auth_decisions_total tells them apart).", "reason")
 	upgrades    = counter("upgrades_total", "Connections that became sessions.", "transport")
 	closes      = counter("closes_total", "Sessions that ended, by reason.", "reason")
 	sockErrors  = counter("socket_errors_total", "Sessions that ended with an error of their socket, a reset for instance.")

@@ -105,7 +105,7 @@ func sendHistogram(to chan<- prometheus.Metric, f family, h histogram.Snapshot) 
 type nodeCollector struct{ Sources }
 
 // allFamilies are those of every part.
-var allFamilies = [][]family{engineFamilies, admissionFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, overloadFamilies, traceFamilies, hostFamilies}
+var allFamilies = [][]family{engineFamilies, admissionFamilies, authFamilies, kafkaFamilies, directoryFamilies, memoryFamilies, overloadFamilies, traceFamilies, hostFamilies}
 
 // Describe implements prometheus.Collector.
 func (nodeCollector) Describe(to chan<- *prometheus.Desc) {
@@ -123,6 +123,9 @@ func (c nodeCollector) Collect(to chan<- prometheus.Metric) {
 	}
 	if c.Admission != nil {
 		collectAdmission(to, c.Admission)
+	}
+	if c.Auth != nil {
+		collectAuth(to, c.Auth)
 	}
 	if c.Reloads != nil {
 		done, refused := c.Reloads()

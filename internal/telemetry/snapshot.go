@@ -26,6 +26,7 @@ type Snapshot struct {
 	Opened          uint64            `json:"opened"`
 	Refused         map[string]uint64 `json:"refused"`             // by reason
 	Admission       map[string]uint64 `json:"admission,omitempty"` // of refused["admission"], by limit
+	Auth            map[string]uint64 `json:"auth,omitempty"`      // handshakes by what authentication decided
 	Closed          map[string]uint64 `json:"closed"`              // by reason, those that happened
 	Messages        InOut             `json:"messages"`
 	Bytes           InOut             `json:"bytes"`
@@ -141,6 +142,9 @@ func (s *Sources) Snapshot() Snapshot {
 	s.addEngine(&snap)
 	if s.Admission != nil {
 		snap.Admission = admissionRefusals(s.Admission.Stats())
+	}
+	if s.Auth != nil {
+		snap.Auth = authResults(s.Auth.Stats())
 	}
 	s.addKafka(&snap)
 	s.addDirectory(&snap)

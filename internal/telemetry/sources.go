@@ -5,6 +5,7 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/admission"
+	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/overload"
 	"github.com/limpet-gateway/limpet/internal/tracing"
 	"github.com/limpet-gateway/limpet/internal/tracing/otlp"
@@ -28,6 +29,7 @@ type Sources struct {
 	Host *HostReader
 
 	Admission *admission.Table
+	Auth      *auth.Service // nil where nobody has to authenticate
 	Engine    *reactor.Engine
 	Table     *registry.Table
 	Uplink    *bridge.Uplink

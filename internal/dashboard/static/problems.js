@@ -36,6 +36,10 @@ function* find(s, r) {
     const n = growth(s, (x) => x.refused[why]);
     if (n) yield ["bad", `refused ${why}`, `Newcomers are refused: ${text} (${count(n)} in the last seconds)`, ""];
   }
+  for (const [why, text] of Object.entries({ unavailable: "does not work", overflow: "has too many to decide over", late: "takes too long" })) {
+    const n = growth(s, (x) => x.auth?.[why]);
+    if (n) yield ["bad", `auth ${why}`, `Newcomers are refused: authentication ${text} (${count(n)} in the last seconds)`, "They get 503. The log says why."];
+  }
   for (const limit of Object.keys(s.admission ?? {})) {
     const n = growth(s, (x) => x.admission?.[limit]);
     if (n) yield ["warn", `admission ${limit}`, `Newcomers are refused by ${limit} (${count(n)} in the last seconds)`, ""];
