@@ -185,8 +185,9 @@ func (t *Table) admitSource(l *Limits, key uint64, now int64) (counted bool, wai
 	}
 	if l.SourceRate > 0 {
 		each := int64(time.Second) / int64(l.SourceRate)
-		next := max(p.free, now) + each
-		if over := next - now - int64(l.SourceBurst)*each; over > 0 {
+		full := int64(l.SourceBurst) * each            // that an empty bucket takes
+		next := min(max(p.free, now), now+full) + each // a slower rate may have been replaced
+		if over := next - now - full; over > 0 {
 			t.refused.rate.Add(1)
 			return false, time.Duration(over)
 		}

@@ -84,6 +84,23 @@ func TestRateOfASource(t *testing.T) {
 	}
 }
 
+// A source that has used up a burst of a slow rate does not wait by that rate
+// once there is a faster one: its bucket is empty, not emptier than that.
+func TestRateIsRaised(t *testing.T) {
+	table := NewTable(Limits{SourceRate: 1, SourceBurst: 60})
+	a := table.Source(v4(1))
+	for status := 0; status == 0; {
+		_, status, _ = table.admit(a, 0)
+	}
+	table.SetLimits(Limits{SourceRate: 100, SourceBurst: 200})
+	if _, status, wait := table.admit(a, 0); status != 429 || wait != 10*time.Millisecond {
+		t.Errorf("at once: %d, wait %v; want 429 and 10ms", status, wait)
+	}
+	if _, status, wait := table.admit(a, second/100); status != 0 {
+		t.Errorf("after 10 ms: %d, wait %v", status, wait)
+	}
+}
+
 func TestRateOfTheNode(t *testing.T) {
 	table := NewTable(Limits{Rate: 100, SourceConns: 10})
 	n := 0
