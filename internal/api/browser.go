@@ -17,30 +17,44 @@ import (
 //     a request comes from, in Sec-Fetch-Site and Origin, and then it is refused.
 //   - A page can have its own name resolve to 127.0.0.1 (DNS rebinding); then
 //     the API is of its own origin. But the request's Host is that name, so on a
-//     loopback address only names of this host are served, or who has the token.
+//     loopback address only names of this host are served.
 //
-// Programs that are no browsers send neither header, and name an address.
+// Programs that are no browsers send neither header, and name an address. No
+// browser adds the token by itself, so who shows it passes under any name and
+// from any origin: the dashboard behind a proxy, which may change both.
 
 // crossOrigin finds requests of other origins, by the rules of the standard
 // library: methods that change nothing pass.
 var crossOrigin = http.NewCrossOriginProtection()
 
-// fromHere reports whether r may come from a browser, and answers if not. The
-// probes are served under any name.
+// fromHere reports whether r is no trick of a web page, and answers if it is.
 func (s *Server) fromHere(w http.ResponseWriter, r *http.Request) bool {
-	if crossOrigin.Check(r) != nil {
-		WriteProblem(w, http.StatusForbidden, "pages of other origins may not use this API")
-		return false
-	}
-	if r.URL.Path == "/healthz" || r.URL.Path == "/readyz" || !arrivedOnLoopback(r.Context()) || s.isNameOfThisHost(r.Host) {
+	want := s.token.Load()
+	if want != nil && carries(r, want) {
 		return true
 	}
-	if want := s.token.Load(); want != nil && carries(r, want) {
+	if crossOrigin.Check(r) != nil {
+		WriteProblem(w, http.StatusForbidden, "pages of other origins may not use this API without its token")
+		return false
+	}
+	if want != nil && guarded(r.URL.Path) {
+		return true // admit has the answer, which tells the dashboard to ask for the token
+	}
+	if tellsNothing(r.URL.Path) || !arrivedOnLoopback(r.Context()) || s.isNameOfThisHost(r.Host) {
 		return true
 	}
 	WriteProblem(w, http.StatusMisdirectedRequest,
 		"on a loopback address this API is served as localhost or by an address, so that no web page can use it: send such a Host, or the token")
 	return false
+}
+
+// guarded reports whether a path wants the token, where there is one.
+func guarded(path string) bool { return strings.HasPrefix(path, "/v1/") }
+
+// tellsNothing reports whether what is at path is the same for everybody: the
+// probes, and the files of the dashboard.
+func tellsNothing(path string) bool {
+	return path == "/healthz" || path == "/readyz" || path == "/" || strings.HasPrefix(path, "/dashboard/")
 }
 
 func arrivedOnLoopback(ctx context.Context) bool {

@@ -42,7 +42,15 @@ func TestPagesOfOtherOrigins(t *testing.T) {
 		"address as a label":     {"", "GET", "/v1/nodes", "127.0.0.1.evil.example", nil, 421},
 		"with a token asked for": {token, "GET", "/debug/pprof/heap", "evil.example:8081", nil, 421},
 		"proxy with the token":   {token, "GET", "/v1/nodes", "gateway.example", map[string]string{"Authorization": "Bearer " + token}, 200},
-		"probe by name":          {"", "GET", "/healthz", "gateway.example", nil, 200},
+		"proxy of another origin": {token, "POST", "/v1/push", "127.0.0.1:8081", map[string]string{
+			"Authorization": "Bearer " + token, "Origin": "https://gateway.example"}, 200},
+		"the same without it":        {token, "POST", "/v1/push", "127.0.0.1:8081", map[string]string{"Origin": "https://gateway.example"}, 403},
+		"dashboard that needs it":    {token, "GET", "/v1/snapshot", "gateway.example", nil, 401},
+		"rebinding where one is due": {token, "POST", "/v1/push", "evil.example:8081", map[string]string{"Origin": "http://evil.example:8081"}, 401},
+		"page behind a proxy":        {"", "GET", "/", "gateway.example", nil, 404}, // the files are not this package's
+		"its files":                  {"", "GET", "/dashboard/app.js", "gateway.example", nil, 404},
+		"metrics by name":            {token, "GET", "/metrics", "gateway.example", nil, 421},
+		"probe by name":              {"", "GET", "/healthz", "gateway.example", nil, 200},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, n := startV1(t, V1Config{Token: c.token, BroadcastRate: 1})

@@ -113,11 +113,13 @@ func TestProfiles(t *testing.T) {
 	}
 	f.token.Store(tokenHash("secret"))
 	for token, status := range map[string]int{"Bearer secret": 200, "Bearer wrong": 403, "": 403} {
-		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/debug/pprof/goroutine", nil)
-		r.RemoteAddr = "192.0.2.7:5"
-		r.Header.Set("Authorization", token)
-		if f.mux.ServeHTTP(w, r); w.Code != status {
-			t.Errorf("from afar with %q: %d, want %d", token, w.Code, status)
+		for _, from := range []string{"192.0.2.7:5", "127.0.0.1:5"} { // a proxy on this host
+			w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/debug/pprof/goroutine", nil)
+			r.RemoteAddr = from
+			r.Header.Set("Authorization", token)
+			if f.mux.ServeHTTP(w, r); w.Code != status {
+				t.Errorf("from %s with %q: %d, want %d", from, token, w.Code, status)
+			}
 		}
 	}
 }

@@ -18,7 +18,8 @@ var profiles = []string{"allocs", "goroutine", "heap", "threadcreate"}
 // ServeProfiles adds /debug/pprof/: profile and trace with ?seconds=N, allocs,
 // goroutine, heap and threadcreate, for go tool pprof and limpet profile. A
 // profile tells more about a process than a stranger should know and costs CPU,
-// so it is for this host, or for who has the token.
+// so it is for who has the token or, where there is none, for this host: with a
+// proxy on it the whole world comes from there.
 func (s *Server) ServeProfiles() {
 	s.Handle("GET /debug/pprof/profile", s.local(timed(pprof.Profile)))
 	s.Handle("GET /debug/pprof/trace", s.local(timed(pprof.Trace)))
@@ -47,15 +48,18 @@ func timed(handler http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// local serves peers on this host, and others that carry the token of the API.
+// local serves who carries the token of the API; peers on this host where there
+// is none.
 func (s *Server) local(handler http.HandlerFunc) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		host, _, err := net.SplitHostPort(r.RemoteAddr)
-		ip := net.ParseIP(host)
-		if want := s.token.Load(); err == nil && ip.IsLoopback() || want != nil && carries(r, want) {
+		switch want := s.token.Load(); {
+		case want != nil && carries(r, want), want == nil && err == nil && net.ParseIP(host).IsLoopback():
 			handler(w, r)
-			return
+		case want != nil:
+			WriteProblem(w, http.StatusForbidden, "profiles want the token of the API (api-token)")
+		default:
+			WriteProblem(w, http.StatusForbidden, "profiles are given to this host alone, where the API has no token")
 		}
-		WriteProblem(w, http.StatusForbidden, "profiles are given to this host, and to who has the token of the API")
 	})
 }

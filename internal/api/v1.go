@@ -176,7 +176,7 @@ func tokenHash(token string) *[sha256.Size]byte {
 // not. The probes need no token: load balancers and kubelets have none.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 	want := s.token.Load()
-	if want == nil || !strings.HasPrefix(r.URL.Path, "/v1/") {
+	if want == nil || !guarded(r.URL.Path) {
 		return true
 	}
 	if carries(r, want) {
