@@ -185,8 +185,9 @@ func (t *Table) admitSource(l *Limits, key uint64, now int64) (counted bool, wai
 	}
 	if l.SourceRate > 0 {
 		each := int64(time.Second) / int64(l.SourceRate)
-		full := int64(l.SourceBurst) * each            // that an empty bucket takes
-		next := min(max(p.free, now), now+full) + each // a slower rate may have been replaced
+		full := int64(l.SourceBurst) * each      // that an empty bucket takes
+		p.free = min(max(p.free, now), now+full) // a slower rate may have been replaced
+		next := p.free + each
 		if over := next - now - full; over > 0 {
 			t.refused.rate.Add(1)
 			return false, time.Duration(over)
