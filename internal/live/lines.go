@@ -96,7 +96,7 @@ func parts(m telemetry.Memory) string {
 	return top(map[string]uint64{
 		"loops": uint64(m.Loops), "registry": uint64(m.Registry), "uplink": uint64(m.Uplink), "mailboxes": uint64(m.Mailboxes),
 		"outbound": uint64(m.Outbound), "unfinished": uint64(m.Unfinished), "other heap": uint64(m.OtherHeap), "free heap": uint64(m.HeapFree),
-		"stacks": uint64(m.Stacks), "runtime": uint64(m.Runtime), "sockets": uint64(m.Sockets),
+		"stacks": uint64(m.Stacks), "runtime": uint64(m.Runtime), "program": uint64(m.Program), "sockets": uint64(m.Sockets),
 	}, 4, func(n uint64) string { return size(float64(n)) })
 }
 

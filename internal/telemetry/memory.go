@@ -11,7 +11,7 @@ import (
 )
 
 var (
-	memoryParts = gauge("memory_bytes", "What the memory of the process goes to. The parts do not overlap: loops, registry, uplink, mailboxes, outbound and unfinished are counted by their owners, other_heap is the rest of the live and not yet collected objects (gnet's connections, Kafka's clients, the embedded broker), heap_free, stacks and runtime are the Go runtime's, sockets is what the kernel keeps for connections.", "part")
+	memoryParts = gauge("memory_bytes", "What the memory of the process goes to. The parts do not overlap: loops, registry, uplink, mailboxes, outbound and unfinished are counted by their owners, other_heap is the rest of the live and not yet collected objects (gnet's connections, Kafka's clients, the embedded broker), heap_free, stacks and runtime are the Go runtime's, program is code and other files that are mapped, sockets is what the kernel keeps for connections.", "part")
 	resident    = gauge("resident_bytes_per_session", "Resident memory of the process divided by its open sessions; missing without any.")
 
 	memoryUsed   = gauge("memory_used_bytes", "What counts against the budget: the charge of the control group without page cache where the budget is a share of its limit, else resident memory and the kernel's sockets.")
@@ -35,6 +35,8 @@ type Memory struct {
 	Stacks    int64 `json:"stacks"`
 	Runtime   int64 `json:"runtime"` // metadata of the allocator and the collector
 
+	Program int64 `json:"program"` // code and other files that are mapped; page cache to a control group
+
 	Sockets int64 `json:"sockets"` // of the kernel, for connections; with their buffers where a control group of version 2 tells
 
 	// Not parts but sums.
@@ -54,7 +56,7 @@ func (m Memory) parts() []struct {
 	}{
 		{"loops", m.Loops}, {"registry", m.Registry}, {"uplink", m.Uplink}, {"mailboxes", m.Mailboxes},
 		{"outbound", m.Outbound}, {"unfinished", m.Unfinished}, {"other_heap", m.OtherHeap}, {"heap_free", m.HeapFree},
-		{"stacks", m.Stacks}, {"runtime", m.Runtime}, {"sockets", m.Sockets},
+		{"stacks", m.Stacks}, {"runtime", m.Runtime}, {"program", m.Program}, {"sockets", m.Sockets},
 	}
 }
 
@@ -81,8 +83,8 @@ func (s *Sources) Memory() Memory {
 	// that pooled buffers do not take twice.
 	m.OtherHeap = max(objects-m.Loops-m.Registry-m.Uplink-m.Mailboxes-m.Outbound-m.Unfinished, 0)
 	if self, err := procfs.Self(); err == nil {
-		if stat, err := self.Stat(); err == nil {
-			m.Resident = int64(stat.ResidentMemory())
+		if pages, err := self.Statm(); err == nil {
+			m.Resident, m.Program = int64(pages.ResidentBytes()), int64(pages.SHRBytes())
 		}
 	}
 	if s.Overload != nil {

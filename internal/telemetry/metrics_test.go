@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/prometheus/procfs"
 
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/registry"
@@ -87,8 +88,20 @@ func TestMemoryPartsSumUp(t *testing.T) {
 	}
 	var stats runtime.MemStats
 	runtime.ReadMemStats(&stats)
+	sum -= m.Program // is none of the runtime's
 	if held := int64(stats.Sys - stats.HeapReleased); sum < held/2 || sum > 2*held {
 		t.Errorf("the parts sum up to %d B, the runtime holds %d", sum, held)
+	}
+	self, err := procfs.Self()
+	if err != nil {
+		t.Fatal(err)
+	}
+	status, err := self.NewStatus()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if files := int64(status.RssFile); m.Program < files/2 || m.Program > 2*files { // pages come and go
+		t.Errorf("%d B of the program, the kernel says %d", m.Program, files)
 	}
 	if m.Resident < sum/4 {
 		t.Errorf("%d B resident, %d in parts", m.Resident, sum)

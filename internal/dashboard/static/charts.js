@@ -3,10 +3,11 @@
 import { $, count, size } from "./text.js";
 
 const kept = 300; // samples, one a second
+const gap = 5; // s without a sample, over which no line is drawn
 
 const parts = [
   ["loops", "event loops"], ["registry", "registry"], ["uplink", "uplink"], ["mailboxes", "mailboxes"], ["outbound", "not read by clients"], ["unfinished", "unfinished input"],
-  ["other_heap", "other heap"], ["heap_free", "free heap"], ["stacks", "stacks"], ["runtime", "runtime"], ["sockets", "kernel, for sockets"],
+  ["other_heap", "other heap"], ["heap_free", "free heap"], ["stacks", "stacks"], ["runtime", "runtime"], ["program", "program"], ["sockets", "kernel, for sockets"],
 ];
 
 const charts = [
@@ -36,7 +37,7 @@ const clock = (t) => (t ? new Date(t * 1000).toTimeString().slice(0, 8) : "–")
 function data(c) {
   if (!c.stacked) return [times, ...c.values];
   const sums = c.values.map((v) => v.slice());
-  for (let i = sums.length - 2; i >= 0; i--) sums[i] = sums[i].map((v, at) => v + sums[i + 1][at]);
+  for (let i = sums.length - 2; i >= 0; i--) sums[i] = sums[i].map((v, at) => (v === null ? null : v + sums[i + 1][at]));
   return [times, ...sums];
 }
 
@@ -63,12 +64,22 @@ export function start() {
   new ResizeObserver(() => charts.forEach((c) => c.plot.setSize({ width: $(c.id).clientWidth, height: c.plot.height }))).observe($("c-sessions"));
 }
 
-export function add(snapshot, rates) {
-  times.push(Date.parse(snapshot.time) / 1000);
-  if (times.length > kept) times.shift();
+function sample(time, of) {
+  times.push(time);
   for (const c of charts) {
-    const now = c.of(snapshot, rates);
-    c.values.forEach((v, i) => { v.push(now[i]); if (v.length > kept) v.shift(); });
+    const now = of(c);
+    c.values.forEach((v, i) => v.push(now[i]));
+  }
+  while (times.length > kept) for (const v of [times, ...charts.flatMap((c) => c.values)]) v.shift();
+}
+
+export function add(snapshot, rates) {
+  const time = Date.parse(snapshot.time) / 1000, last = times.at(-1);
+  if (last >= time) for (const v of [times, ...charts.flatMap((c) => c.values)]) v.length = 0; // a clock was set back, or another node answers
+  if (time - last > gap) sample(last + 1, (c) => c.series.map(() => null)); // nobody knows what was between
+  sample(time, (c) => c.of(snapshot, rates));
+  for (const c of charts) {
+    const now = c.values.map((v) => v.at(-1));
     c.plot.setData(data(c));
     $(c.id).setAttribute("aria-label", `${$(`${c.id}-t`).textContent}, now: ${c.series.map((s, i) => `${s} ${now[i] === null ? "none" : c.format(now[i])}`).join(", ")}`);
   }
