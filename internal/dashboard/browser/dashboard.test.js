@@ -170,11 +170,55 @@ test("a gateway that goes away is told, and one that comes back", async (t) => {
   await text(page, "status", "^ready$");
 });
 
+test("a gateway that has too many viewers says so", async (t) => {
+  const watched = await start("--uplink=discard");
+  const enough = new AbortController();
+  t.after(() => enough.abort());
+  for (let i = 0; i < 16; i++) assert.equal((await fetch(`${watched.api}/v1/live`, { signal: enough.signal })).status, 200);
+  const { page } = await open(t, watched);
+  await text(page, "status", "^lost; the gateway says: 16 watch already$");
+  await text(page, "problems", "^Bad: The gateway says: 16 watch already");
+  enough.abort();
+  await text(page, "status", "^ready$");
+});
+
+test("Kafka that does not answer is not called idle", async (t) => {
+  const broker = await start();
+  const [address] = (await (await fetch(`${broker.api}/v1/info`)).json()).kafka;
+  const node = await start(`--kafka=${address}`, "--node=beside");
+  const { page } = await open(t, node);
+  await text(page, "produce", "^idle$");
+  broker.child.kill("SIGKILL");
+  const socket = new WebSocket(`ws://${node.listen}/ws?id=dev1`);
+  await once(socket, "open");
+  socket.send("waits");
+  await text(page, "produce", "^no answer$");
+  await text(page, "problems", "Bad: kafka: does not answer");
+  socket.close();
+});
+
 test("a token is asked for", async (t) => {
   const guarded = await start("--uplink=discard", "--api-token=0123456789abcdef0123456789abcdef");
   const { page } = await open(t, guarded);
-  await page.getByLabel("This gateway asks for the token of its API").fill("0123456789abcdef0123456789abcdef");
-  await page.getByRole("button", { name: "Use it" }).click();
+  let begun = 0;
+  const streams = new Set();
+  page.on("response", (r) => { if (r.url().endsWith("/v1/live") && r.ok()) { begun++; streams.add(r.request()); } });
+  for (const ended of ["requestfailed", "requestfinished"]) page.on(ended, (r) => streams.delete(r));
+  const use = async (token) => {
+    await page.getByLabel("This gateway asks for the token of its API").fill(token);
+    await page.getByRole("button", { name: "Use it" }).click();
+  };
+  await text(page, "status", "^lost; a token is needed$");
+  await use("fedcba9876543210");
+  await text(page, "status", "^lost; the token is not the right one$");
+  await use("0123456789abcdef0123456789abcdef");
+  await text(page, "status", "^ready$");
+  // A token that is changed while the page is open is asked for again: one
+  // stream is shown, not both.
+  await page.evaluate(() => { document.getElementById("token-form").hidden = false; });
+  await use("0123456789abcdef0123456789abcdef");
+  for (const until = Date.now() + patience; Date.now() < until && !(begun === 2 && streams.size === 1);) await page.waitForTimeout(100);
+  assert.deepEqual([begun, streams.size], [2, 1], "streams that were begun, and that are open");
   await text(page, "status", "^ready$");
 });
 

@@ -1,7 +1,7 @@
 // The dashboard: one stream of snapshots, shown as numbers, tables and charts.
 
 import { $, count, duration, element, rows, size, total } from "./text.js";
-import { events, onTokenNeeded, setToken } from "./gateway.js";
+import { events, hasToken, onTokenNeeded, setToken } from "./gateway.js";
 import * as charts from "./charts.js";
 import * as problems from "./problems.js";
 import * as tools from "./tools.js";
@@ -57,11 +57,12 @@ function numbers(s, r) {
     : `${count(s.principals)} principals, room for ${count(s.connections.limit)}`);
   show("churn", `${count(r.opened)}, ${count(r.closed)} /s`, `${count(r.refused)} /s refused, ${count(total(s.refused))} since start`);
   show("messages", `${count(r.in)}, ${count(r.out)} /s`, `${size(r.bytesIn)}, ${size(r.bytesOut)} /s; ${count(s.dropped)} dropped`);
-  show("per-session", s.sessions ? size(s.bytes_per_session) : "–", `${size(s.memory.resident)} resident`);
+  show("per-session", s.sessions ? size(s.bytes_per_session) : "–", `${size(s.memory.resident)} resident${s.sessions ? `, over ${count(s.sessions)}` : ""}`);
   const o = s.overload;
   show("overload", o ? words(o.level) : "none", o ? `${size(s.memory.used)} of ${size(s.memory.budget)}; CPU ${Math.round(o.cpu * 100)} %` : "no budget is kept", o?.rung > 1 ? "bad" : o?.rung > 0 ? "warn" : "");
   const u = s.uplink;
-  show("produce", u ? (r.produce ? duration(r.produce) : "idle") : "none", u ? `${count(u.buffered_records)} waiting, ${size(u.buffered_bytes)}` : "the gateway runs without");
+  const away = s.reasons?.some((reason) => reason.startsWith("kafka:"));
+  show("produce", u ? (r.produce ? duration(r.produce) : away ? "no answer" : "idle") : "none", u ? `${count(u.buffered_records)} waiting, ${size(u.buffered_bytes)}` : "the gateway runs without", away ? "bad" : "");
   show("lag", s.downlink ? count(s.downlink.lag) : "none", s.downlink ? "records of pushes behind" : "");
   const d = s.directory;
   show("redis-state", d ? d.state : "none", d ? (r.redis ? `${duration(r.redis)} a round trip` : `${count(d.queued)} waiting`) : "this node is alone", d && d.state !== "joined" ? "bad" : "");
@@ -114,17 +115,30 @@ function show(s) {
   before = s;
 }
 
+let following = 0; // which call of follow goes on
+
 async function follow() {
+  const mine = ++following; // a token that comes later begins anew
   for (;;) {
+    let why = "the gateway does not answer";
     try {
       await events("/v1/live", (s) => {
+        if (mine !== following) throw new Error("another stream is shown"); // which ends this one
         try { show(s); } catch (e) { reportError(e); } // a fault of this page is none of the gateway
       });
     } catch (e) {
-      if (e.status === 401) { status("lost", "a token is needed"); problems.lost("The API asks for its token"); return; }
+      if (mine !== following) return;
+      if (e.status === 401) {
+        const wrong = hasToken();
+        status("lost", wrong ? "the token is not the right one" : "a token is needed");
+        problems.lost(wrong ? "The API does not know this token" : "The API asks for its token");
+        return;
+      }
+      if (e.status) why = `the gateway says: ${e.message}`; // too many look, for one
     }
-    status("lost", "the gateway does not answer");
-    problems.lost("The gateway does not answer");
+    if (mine !== following) return;
+    status("lost", why);
+    problems.lost(why[0].toUpperCase() + why.slice(1));
     await new Promise((done) => setTimeout(done, retry));
   }
 }

@@ -4,6 +4,7 @@ const key = "limpet-api-token";
 
 let askForToken = () => {};
 export const onTokenNeeded = (f) => { askForToken = f; };
+export const hasToken = () => sessionStorage.getItem(key) !== null;
 export const setToken = (token) => sessionStorage.setItem(key, token);
 
 export async function request(method, path, body, signal) {

@@ -24,7 +24,7 @@ function* find(s, r) {
   for (const reason of s.reasons ?? []) {
     const [part, text] = [reason.slice(0, reason.indexOf(":")), reason];
     parts.add(part);
-    yield ["bad", `reason ${part}`, text, "The node serves on, with less than it should."];
+    yield ["bad", part, text, "The node serves on, with less than it should."];
   }
   if (s.status === "draining") yield ["warn", "draining", "This node is draining", "It takes no newcomers and ends."];
 

@@ -42,7 +42,9 @@ async function find(who) {
 async function push(who, data) {
   const answer = await json("POST", "/v1/push", { to: `${isSession(who) ? "session" : "user"}:${who}`, data });
   const result = answer.targets[0];
-  say(`${result.result}: ${result.delivered ?? 0} session${result.delivered === 1 ? "" : "s"} on this node`);
+  const sessions = `${result.delivered} session${result.delivered === 1 ? "" : "s"} on this node`;
+  const nodes = result.forwarded ? `, sent on to ${result.forwarded} other node${result.forwarded === 1 ? "" : "s"}` : "";
+  say(`${result.result}: ${sessions}${nodes}`);
 }
 
 // The console.
