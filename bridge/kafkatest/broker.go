@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/limpet-gateway/limpet/internal/freeport"
 )
 
 // LibsVariable names the environment variable that says where the artifacts
@@ -41,9 +42,9 @@ func New(libs string) (*Broker, error) {
 		return nil, err
 	}
 	b := &Broker{libs: libs, dir: dir}
-	controller, err := freeAddr()
+	controller, err := freeport.Loopback()
 	if err == nil {
-		b.addr, err = freeAddr()
+		b.addr, err = freeport.Loopback()
 	}
 	if err == nil {
 		err = os.WriteFile(b.properties(), []byte(properties(b.addr, controller, dir)), 0o600)
@@ -165,14 +166,4 @@ func properties(addr, controller, dir string) string {
 		"log.cleaner.enable=false",
 		"",
 	}, "\n")
-}
-
-// freeAddr is a port that was free a moment ago.
-func freeAddr() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer func() { _ = l.Close() }()
-	return l.Addr().String(), nil
 }

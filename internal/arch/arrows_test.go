@@ -32,11 +32,12 @@ var arrows = map[string][]string{
 	"internal/tracing/otlp":       {},
 	"internal/telemetry":          {"internal/admission", "internal/auth", "reactor", "registry", "registry/redisdir", "bridge", "internal/session", "internal/overload", "internal/meter", "internal/histogram", "internal/tracing", "internal/tracing/otlp"},
 	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/tracing", "internal/api", "internal/overload", "internal/meter"},
-	"registry/redisdir/redistest": {},
+	"internal/freeport":           {},
+	"registry/redisdir/redistest": {"internal/freeport"},
 	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
 	"registry/redisdir":           {"registry", "internal/session", "internal/histogram"},
 	"bridge/embedded":             {"internal/listen"},
-	"bridge/kafkatest":            {},
+	"bridge/kafkatest":            {"internal/freeport"},
 	"bridge/client":               {"bridge", "internal/session"},
 }
 

@@ -92,9 +92,12 @@ func TestInboxesAreExclusive(t *testing.T) {
 	if p, ok := late.dir.Inbox(); ok {
 		t.Fatalf("the ninth of 8 inboxes is %d", p)
 	}
-	if p, alive, err := nodes[0].dir.InboxOf(t.Context(), late.table.Incarnation()); p != noInbox || !alive || err != nil {
-		t.Errorf("a node without inbox: %d, %v, %v", p, alive, err)
-	}
+	eventually(t, 10*time.Second, func() string { // others learn of it at their next look
+		if p, alive, err := nodes[0].dir.InboxOf(t.Context(), late.table.Incarnation()); p != noInbox || !alive || err != nil {
+			return fmt.Sprintf("a node without inbox: %d, %v, %v", p, alive, err)
+		}
+		return ""
+	})
 	freed := nodes[3].inbox()
 	nodes[3].stop() // as if killed
 	if got := late.inbox(); got != freed {

@@ -3,7 +3,6 @@ package redistest
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/limpet-gateway/limpet/internal/freeport"
 )
 
 const startTimeout = 20 * time.Second
@@ -70,7 +71,7 @@ func (s *Server) start(addr string) {
 	s.ended = make(chan struct{})
 	args := append([]string{"--port", s.port(), "--bind", "127.0.0.1", "--dir", s.dir, "--loglevel", "warning"}, s.args...)
 	if s.program == "redis-sentinel" {
-		args = append([]string{filepath.Join(s.dir, "sentinel.conf")}, args[:2]...)
+		args = append([]string{filepath.Join(s.dir, "sentinel.conf")}, args[:4]...)
 	}
 	s.cmd = exec.Command(s.program, args...)
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
@@ -169,15 +170,13 @@ func await(t testing.TB, what string, limit time.Duration, done func() bool) {
 	}
 }
 
-// freeAddr returns a loopback address that was free a moment ago.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := freeport.Loopback()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // spawn starts cmd from a thread that lives as long as this process: Linux
