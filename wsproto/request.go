@@ -51,7 +51,19 @@ func (r *Request) HeaderLines(name string) iter.Seq[[]byte] {
 // Query returns the first value of a query parameter, decoded; ok is false if
 // it is not there. The value can be any bytes at all: "%00" is one.
 func (r *Request) Query(name string) (value string, ok bool) {
-	return queryValue(r.RawQuery, name)
+	value, _, ok = nextValue(r.RawQuery, name)
+	return value, ok
+}
+
+// Queries returns every value of a query parameter, decoded.
+func (r *Request) Queries(name string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for value, rest, ok := nextValue(r.RawQuery, name); ok; value, rest, ok = nextValue(rest, name) {
+			if !yield(value) {
+				return
+			}
+		}
+	}
 }
 
 // Authorization returns the value of the Authorization header, nil if there

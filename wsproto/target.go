@@ -69,18 +69,18 @@ func validHost(b []byte) bool {
 	return true
 }
 
-// queryValue returns the first value of name in a query of the form
-// a=b&c=d, decoded. Its percent-encoding was checked by splitTarget.
-func queryValue(query []byte, name string) (string, bool) {
+// nextValue returns the first value of name in a query of the form a=b&c=d,
+// decoded, and what is behind it. Its percent-encoding was checked by splitTarget.
+func nextValue(query []byte, name string) (value string, rest []byte, ok bool) {
 	for len(query) > 0 {
 		var pair []byte
 		pair, query, _ = bytes.Cut(query, []byte("&"))
 		key, value, _ := bytes.Cut(pair, []byte("="))
 		if equalUnescaped(key, name) {
-			return unescape(value), true
+			return unescape(value), query, true
 		}
 	}
-	return "", false
+	return "", nil, false
 }
 
 // nextUnescaped returns the first octet of b decoded, and how many it took.

@@ -201,6 +201,9 @@ func TestRequestAccess(t *testing.T) {
 			t.Errorf("Query(%q) = %q, %v", c.name, value, ok)
 		}
 	}
+	if all := slices.Collect((&Request{RawQuery: []byte("a=1&b=2&%61=3&a")}).Queries("a")); !slices.Equal(all, []string{"1", "3", ""}) {
+		t.Errorf("Queries: %q", all)
+	}
 	if string(r.Origin) != "https://app.example" || string(r.Authorization()) != "Bearer x.y" {
 		t.Errorf("origin %q, authorization %q", r.Origin, r.Authorization())
 	}

@@ -52,6 +52,7 @@ func TestAttacks(t *testing.T) {
 		{"100 KB token", bearer(strings.Repeat("x", 100<<10)), 431},
 		{"two Authorization headers", upgrade("Authorization: Bearer "+good, "Authorization: Bearer "+good), 400},
 		{"token in two places", upgrade("Authorization: Bearer "+good, "Sec-WebSocket-Protocol: bearer."+good), 400},
+		{"two tokens in the query", strings.Replace(upgrade(), "/ws", "/ws?access_token="+good+"&%61ccess_token="+good, 1), 400},
 		{"page of a foreign origin", upgrade("Authorization: Bearer "+good, "Origin: https://evil.example"), 403},
 		{"origin that ends alike", upgrade("Authorization: Bearer "+good, "Origin: https://evilapp.example.com.evil.example"), 403},
 		{"token in the query, from a foreign page", strings.Replace(upgrade("Origin: https://evil.example"), "/ws", "/ws?access_token="+good, 1), 403},

@@ -34,9 +34,9 @@ const bearerPrefix = "bearer."
 
 // FindToken finds the one token of a request: in the value of its
 // Authorization header, nil for none; in the subprotocols that it offers; in
-// its query parameter access_token, where inQuery is set. The token is a copy.
+// the values of its query parameter access_token. The token is a copy.
 // Two tokens are an error even if they are equal (RFC 6750 section 2).
-func FindToken(authorization []byte, offers iter.Seq[[]byte], query string, inQuery bool) (string, Source, error) {
+func FindToken(authorization []byte, offers iter.Seq[[]byte], queries iter.Seq[string]) (string, Source, error) {
 	var found []byte
 	source := NoToken
 	if authorization != nil {
@@ -56,7 +56,7 @@ func FindToken(authorization []byte, offers iter.Seq[[]byte], query string, inQu
 		}
 		found, source = value, FromSubprotocol
 	}
-	if inQuery {
+	for query := range queries {
 		if source != NoToken {
 			return "", NoToken, errTwoTokens
 		}

@@ -18,6 +18,14 @@ func offers(list ...string) iter.Seq[[]byte] {
 	}
 }
 
+// values are those of a query parameter, with spaces between them.
+func values(query string, inQuery bool) iter.Seq[string] {
+	if !inQuery {
+		return slices.Values([]string{})
+	}
+	return slices.Values(strings.Split(query, " "))
+}
+
 func TestFindToken(t *testing.T) {
 	for name, c := range map[string]struct {
 		header  string // "-" for none
@@ -42,13 +50,15 @@ func TestFindToken(t *testing.T) {
 		"line break in the query": {"-", nil, "a\nb", "", NoToken, errBadToken},
 		"header and query":        {"Bearer a", nil, "a", "", NoToken, errTwoTokens},
 		"header and subprotocol":  {"Bearer a", []string{"bearer.a"}, "-", "", NoToken, errTwoTokens},
+		"two in the query":        {"-", nil, "a b", "", NoToken, errTwoTokens},
+		"the same twice":          {"-", nil, "a a", "", NoToken, errTwoTokens},
 		"two subprotocols":        {"-", []string{"bearer.a", "bearer.b"}, "-", "", NoToken, errTwoTokens},
 	} {
 		var header []byte
 		if c.header != "-" {
 			header = []byte(c.header)
 		}
-		token, source, err := FindToken(header, offers(c.offers...), c.query, c.query != "-")
+		token, source, err := FindToken(header, offers(c.offers...), values(c.query, c.query != "-"))
 		if token != c.token || source != c.source || !errors.Is(err, c.failure) {
 			t.Errorf("%s: %q, %v, %v; want %q, %v, %v", name, token, source, err, c.token, c.source, c.failure)
 		}
@@ -67,7 +77,7 @@ func FuzzFindToken(f *testing.F) {
 			authorization = []byte(header)
 		}
 		list := strings.Split(protocols, ",")
-		token, source, err := FindToken(authorization, offers(list...), query, inQuery)
+		token, source, err := FindToken(authorization, offers(list...), values(query, inQuery))
 		if err != nil {
 			if token != "" || source != NoToken {
 				t.Fatalf("%q and %v with an error", token, source)

@@ -94,8 +94,7 @@ func (g *Gateway) openUnchecked(o *reactor.Opening) *wsproto.Refusal {
 // ask hands the request to the authenticator and puts the decision off.
 func (g *Gateway) ask(o *reactor.Opening, spans *handshakeSpans) *wsproto.Refusal {
 	r := o.Request
-	query, inQuery := r.Query(tokenParameter)
-	token, source, err := auth.FindToken(r.Authorization(), r.Offers(), query, inQuery)
+	token, source, err := auth.FindToken(r.Authorization(), r.Offers(), r.Queries(tokenParameter))
 	if err != nil {
 		return wsproto.NewRefusal(400, err.Error())
 	}
