@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
-	"os"
-	"strings"
 	"sync/atomic"
 	"time"
 
@@ -38,15 +36,6 @@ type Config struct {
 	Log      *slog.Logger
 }
 
-// Wanted reports whether the configuration or the environment names a
-// collector. OTEL_SDK_DISABLED=true overrules both.
-func Wanted(endpoint string) bool {
-	if strings.EqualFold(os.Getenv("OTEL_SDK_DISABLED"), "true") {
-		return false
-	}
-	return endpoint != "" || os.Getenv("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != ""
-}
-
 // Exporter takes spans to a collector. Its methods may be called from any
 // goroutine.
 type Exporter struct {
@@ -68,11 +57,14 @@ type Stats struct {
 }
 
 // Start returns an exporter. It does not connect yet, and a collector that is
-// away is no error. Other settings are those of the OpenTelemetry SDK's
+// away is no error; what the environment says wrongly is. Other settings are those of the OpenTelemetry SDK's
 // environment variables: OTEL_EXPORTER_OTLP_HEADERS, OTEL_SERVICE_NAME,
 // OTEL_RESOURCE_ATTRIBUTES and so on.
 func Start(ctx context.Context, c Config) (*Exporter, error) {
-	if err := checkProtocol(); err != nil {
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := checkEnvironment(c.Endpoint, c.Log); err != nil {
 		return nil, err
 	}
 	options := []otlptracehttp.Option{
@@ -102,9 +94,6 @@ func Start(ctx context.Context, c Config) (*Exporter, error) {
 		return nil, errors.Join(fmt.Errorf("traces: OTEL_RESOURCE_ATTRIBUTES: %w", err), sender.Shutdown(ctx))
 	}
 	e := &Exporter{sender: sender, log: c.Log}
-	if e.log == nil {
-		e.log = slog.New(slog.DiscardHandler)
-	}
 	batches := sdktrace.NewBatchSpanProcessor(watched{sender, e},
 		sdktrace.WithMaxQueueSize(queueLength), sdktrace.WithMaxExportBatchSize(batchLength),
 		sdktrace.WithBatchTimeout(batchInterval), sdktrace.WithExportTimeout(retryTime+sendTimeout))
@@ -113,19 +102,6 @@ func Start(ctx context.Context, c Config) (*Exporter, error) {
 		sdktrace.WithResource(about),
 		sdktrace.WithSpanProcessor(bounded{batches, e}))
 	return e, nil
-}
-
-// checkProtocol refuses what the environment asks for and is not here.
-func checkProtocol() error {
-	for _, name := range []string{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"} {
-		if p := os.Getenv(name); p != "" {
-			if p != "http/protobuf" {
-				return fmt.Errorf("traces: %s = %q: want http/protobuf, for which collectors listen on port 4318", name, p)
-			}
-			return nil
-		}
-	}
-	return nil
 }
 
 // withPath adds the path of traces to a URL that has none, as the SDK does for

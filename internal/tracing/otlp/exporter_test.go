@@ -115,11 +115,46 @@ func TestNobodyAskedForTraces(t *testing.T) {
 	}
 }
 
-func TestProtocolsThatAreNotHere(t *testing.T) {
-	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
-	_, err := Start(t.Context(), Config{Endpoint: "http://127.0.0.1:4318"})
-	if err == nil || !strings.Contains(err.Error(), "http/protobuf") {
-		t.Errorf("%v", err)
+func TestEnvironmentThatIsRefused(t *testing.T) {
+	const good = "http://127.0.0.1:4318"
+	for _, c := range []struct{ name, value, want string }{
+		{"OTEL_EXPORTER_OTLP_PROTOCOL", "grpc", "http/protobuf"},
+		{"OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "http/json", "http/protobuf"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "collector:4318", "want an http:// or https:// URL"},
+		{"OTEL_EXPORTER_OTLP_ENDPOINT", "nonsense", "want an http:// or https:// URL"},
+		{"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "grpc://user:secret@collector", "want an http:// or https:// URL"},
+		{"OTEL_TRACES_EXPORTER", "console", "want otlp"},
+		{"OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere/ca.pem", "no such file"},
+		{"OTEL_EXPORTER_OTLP_CLIENT_KEY", "/nowhere/key.pem", "no such file"},
+	} {
+		t.Run(c.name+"="+c.value, func(t *testing.T) {
+			t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", good)
+			t.Setenv(c.name, c.value)
+			_, err := Start(t.Context(), Config{})
+			if err == nil || !strings.Contains(err.Error(), c.name) || !strings.Contains(err.Error(), c.want) || strings.Contains(err.Error(), "secret") {
+				t.Errorf("%v, want an error with %q", err, c.want)
+			}
+		})
+	}
+}
+
+// An endpoint in the environment may be for the metrics of others.
+func TestNoExporterOfTraces(t *testing.T) {
+	t.Setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:4318")
+	t.Setenv("OTEL_TRACES_EXPORTER", "none")
+	if Wanted("") {
+		t.Error("traces although the environment wants none")
+	}
+	if !Wanted("http://127.0.0.1:4318") {
+		t.Error("the configuration does not win")
+	}
+}
+
+func TestSamplerOfTheEnvironment(t *testing.T) {
+	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
+	_, _, log := startExporter(t, "http://127.0.0.1:4318")
+	if log.count("OTEL_TRACES_SAMPLER is not heeded") != 1 {
+		t.Error("nobody is told that it is not heeded")
 	}
 }
 
@@ -161,4 +196,30 @@ func TestCloseIsBounded(t *testing.T) {
 	if err := e.Close(ctx); err == nil {
 		t.Error("an end that lost a span says nothing")
 	}
+}
+
+// What it costs to follow one message: its span and that of Kafka's client,
+// the way to a collector and the collector in this process included.
+func BenchmarkFollowed(b *testing.B) {
+	c := tracetest.Start(b)
+	e, err := Start(b.Context(), Config{Endpoint: c.URL})
+	if err != nil {
+		b.Fatal(err)
+	}
+	tracer := tracing.New(tracing.Config{Provider: e.Provider(), Ratio: 1, PerSecond: 1 << 30})
+	b.ReportAllocs()
+	for b.Loop() {
+		message := tracer.Start(tracer.Begin(), tracing.Server, "message")
+		message.Text("limpet.session", "01a213066108798c0000000000000001")
+		message.Int("limpet.payload_bytes", 64)
+		publish := tracer.Start(message.Trace, tracing.Internal, "publish")
+		publish.Headers()
+		publish.End()
+		message.End()
+	}
+	if err := e.Close(b.Context()); err != nil {
+		b.Fatal(err)
+	}
+	s := e.Stats()
+	b.ReportMetric(float64(s.Exported)/float64(s.Exported+s.Dropped), "exported/span")
 }
