@@ -114,7 +114,7 @@ func (g *Gateway) deliver(p *bridge.Push) func(reactor.Outcome) {
 // Bounds of what is kept for sessions whose client samples.
 const (
 	traceShards    = 64
-	shardTraces    = 64 // sessions of a shard at a time; more are followed as any other
+	shardTraces    = 64 // sessions of a shard at a time; one more takes the place of another, which is followed as any other then
 	tracedMessages = 64 // of each session; a trace of its whole life would never end
 )
 
@@ -142,7 +142,10 @@ func (t *sessionTraces) keep(id session.ID, place tracing.Trace) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.of) >= shardTraces {
-		return
+		for old := range s.of { // any: sessions that say nothing would keep their place for life
+			delete(s.of, old)
+			break
+		}
 	}
 	if s.of == nil {
 		s.of = map[session.ID]*sessionTrace{}

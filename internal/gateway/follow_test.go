@@ -43,6 +43,9 @@ func TestSessionTracesAreBounded(t *testing.T) {
 	if total != traceShards*shardTraces {
 		t.Errorf("%d sessions are kept, want %d", total, traceShards*shardTraces)
 	}
+	if newest := id(10*traceShards*shardTraces - 1); !kept.take(newest).On() {
+		t.Error("those that keep quiet leave no room for a newcomer")
+	}
 	for i := range uint32(10 * traceShards * shardTraces) {
 		kept.forget(id(i))
 	}
