@@ -155,7 +155,8 @@ func TestEveryLiveKeyIsApplied(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %+v %+v", tuning(c), jwtConfig(c), webhookConfig(c), admissionLimits(c), rateLimits(c), rules, c.Origins, c.ProxyTrusted, apiConfig(c))
+		traced := tracerConfig(c)
+		return fmt.Sprintf("%+v %+v %+v %+v %+v %+v %+v %+v %+v %v %v", tuning(c), jwtConfig(c), webhookConfig(c), admissionLimits(c), rateLimits(c), rules, c.Origins, c.ProxyTrusted, apiConfig(c), traced.Ratio, traced.PerSecond)
 	}
 	before := applied()
 	for _, key := range config.Keys() {

@@ -161,6 +161,8 @@ func (n *node) apply(after *config.Loaded, changes config.Changes) error {
 	n.gateway.SetAuthTimeout(c.AuthTimeout)
 	n.admission.SetLimits(admissionLimits(c))
 	n.proxies.Set(proxies)
+	traced := tracerConfig(c)
+	n.tracer().Tune(traced.Ratio, traced.PerSecond)
 	n.api.TuneV1(apiConfig(c))
 	// Somebody may have set another level for the time being (PUT /v1/log): it
 	// holds unless the configuration speaks of the level anew.

@@ -2,6 +2,7 @@ package tracing
 
 import (
 	"context"
+	"math"
 	"math/rand/v2"
 	"sync/atomic"
 
@@ -30,10 +31,10 @@ type Tracer struct {
 	// Fixed at construction.
 	provider   trace.TracerProvider
 	tracer     trace.Tracer
-	ratio      float64
 	limit      *rate.Limiter
 	principals bool
 
+	ratio             atomic.Uint64 // bits of a float64
 	followed, limited atomic.Uint64
 }
 
@@ -42,13 +43,25 @@ func New(c Config) *Tracer {
 	if c.PerSecond == 0 {
 		c.PerSecond = DefaultPerSecond
 	}
-	return &Tracer{
+	t := &Tracer{
 		provider:   c.Provider,
 		tracer:     c.Provider.Tracer(scope),
-		ratio:      c.Ratio,
 		limit:      rate.NewLimiter(rate.Limit(c.PerSecond), c.PerSecond),
 		principals: c.Principals,
 	}
+	t.ratio.Store(math.Float64bits(c.Ratio))
+	return t
+}
+
+// Tune changes Config.Ratio and Config.PerSecond of what comes from now on.
+// Any goroutine.
+func (t *Tracer) Tune(ratio float64, perSecond int) {
+	if t == nil {
+		return
+	}
+	t.ratio.Store(math.Float64bits(ratio))
+	t.limit.SetLimit(rate.Limit(perSecond))
+	t.limit.SetBurst(perSecond)
 }
 
 // Provider is what the spans of libraries on the way are made by.
@@ -87,7 +100,7 @@ func (t *Tracer) Join(traceparent, tracestate string) Trace {
 
 // Begin has a share of the calls begin a trace.
 func (t *Tracer) Begin() Trace {
-	if t == nil || rand.Float64() >= t.ratio {
+	if t == nil || rand.Float64() >= math.Float64frombits(t.ratio.Load()) {
 		return Trace{}
 	}
 	return t.admit(Trace{context.Background()})

@@ -91,6 +91,26 @@ func TestShareOfWhatBeginsHere(t *testing.T) {
 	}
 }
 
+// A reload changes the share and the limit of what comes after it.
+func TestTune(t *testing.T) {
+	tr := tracer(0, 1<<20)
+	if tr.Begin().On() {
+		t.Error("a share of 0 begins a trace")
+	}
+	tr.Tune(1, 1)
+	followed := 0
+	for range 1000 {
+		if tr.Begin().On() {
+			followed++
+		}
+	}
+	// The bucket holds 1, and fills by 1 a second while the test runs.
+	if followed == 0 || followed > 500 {
+		t.Errorf("%d of 1,000 are followed at a share of 1 and one a second", followed)
+	}
+	(*Tracer)(nil).Tune(1, 1) // nobody follows: nothing to change
+}
+
 // What nobody follows costs no allocation, with a tracer and without.
 func TestNotFollowedAllocatesNothing(t *testing.T) {
 	for name, tr := range map[string]*Tracer{"off": nil, "sampled out": tracer(0, 10)} {
