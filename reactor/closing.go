@@ -147,6 +147,14 @@ func (l *loop) closed(c *conn, err error) {
 		l.leaveGate(c)
 	}
 	l.count.conns.Add(-1)
+	if c.state == handshaking || c.state == undecided {
+		switch c.reason {
+		case session.HandshakeTimeout:
+			l.count.slowRequests.Add(1)
+		case 0: // nobody refused it
+			l.count.leftEarly.Add(1)
+		}
+	}
 	if c.is(flagSession) {
 		reason := c.reason
 		if reason == 0 {

@@ -92,6 +92,30 @@ func TestOneBytePerSecondInTheHandshake(t *testing.T) {
 	}
 	b.check()
 	nothingHeld(t, e)
+	if s := e.Stats(); s.SlowRequests != 1 || s.LeftEarly != 0 {
+		t.Errorf("%d slow requests, %d that left, want 1 and 0", s.SlowRequests, s.LeftEarly)
+	}
+}
+
+// Every connection that was accepted is now in exactly one count.
+func TestConnectionsAddUp(t *testing.T) {
+	e := startEngine(t, Config{HandshakeTimeout: time.Second}, &recorder{})
+	dialRaw(t, e).Close() // as a check of a load balancer
+	slow := dialRaw(t, e)
+	if _, err := slow.Write([]byte("GET /ws HT")); err != nil {
+		t.Fatal(err)
+	}
+	slow.expectEnd()
+	refused := dialRaw(t, e)
+	if _, err := refused.Write([]byte("GET / HTTP/1.1\r\nHost: a\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	refused.expectEnd()
+	refused.Close()
+	eventually(t, "all to be gone", func() bool { s := e.Stats(); return s.Accepted == 3 && s.Conns == 0 })
+	if s := e.Stats(); s.LeftEarly != 1 || s.SlowRequests != 1 || s.RefusedHTTP != 1 {
+		t.Errorf("%d left, %d were slow, %d were refused; want 1 of each", s.LeftEarly, s.SlowRequests, s.RefusedHTTP)
+	}
 }
 
 func TestOneBytePerSecondInAFrame(t *testing.T) {

@@ -68,6 +68,7 @@ func (l *loop) refuse(c *conn, answer []byte) {
 	l.replies = l.replies[:0]
 	l.endUndecided(c)
 	l.endUnfinished(c)
+	c.reason = session.PeerGone // also if the write fails
 	if l.write(c, answer) {
 		l.linger(c, session.PeerGone)
 	}

@@ -20,6 +20,8 @@ type counters struct {
 	refusedGate  atomic.Uint64
 	refusedLoad  atomic.Uint64 // to save memory
 	refusedProxy atomic.Uint64 // a load balancer's header was missing or malformed
+	slowRequests atomic.Uint64 // no complete upgrade request in time
+	leftEarly    atomic.Uint64 // the peer went before it had an answer
 	opened       atomic.Uint64
 	messagesIn   atomic.Uint64
 	framesIn     atomic.Uint64 // copied from the decoder
@@ -83,6 +85,8 @@ type Stats struct {
 	RefusedProxy uint64 // a load balancer's header was due, and was missing or malformed
 	RefusedHTTP  uint64 // not a valid upgrade request, or refused by the handler
 	RefusedLate  uint64 // of RefusedHTTP: too many were undecided, or one for too long
+	SlowRequests uint64 // ended without an answer: no complete upgrade request in time
+	LeftEarly    uint64 // ended without an answer: the peer went
 	Opened       uint64
 	MessagesIn   uint64
 	FramesIn     uint64 // control frames and fragments included
@@ -133,6 +137,8 @@ func (e *Engine) Stats() Stats {
 		s.RefusedProxy += n.refusedProxy.Load()
 		s.RefusedHTTP += n.refusedHTTP.Load()
 		s.RefusedLate += n.undecided.Load()
+		s.SlowRequests += n.slowRequests.Load()
+		s.LeftEarly += n.leftEarly.Load()
 		s.Opened += n.opened.Load()
 		s.MessagesIn += n.messagesIn.Load()
 		s.FramesIn += n.framesIn.Load()

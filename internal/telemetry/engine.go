@@ -19,6 +19,7 @@ var (
 	loops       = gauge("event_loops", "Event loops that have served a connection.")
 	accepts     = counter("accepts_total", "Connections that were accepted from the kernel.", "transport")
 	refusals    = counter("refusals_total", "Connections that became no session, by reason: limit (no room), overload (to save memory), admission (accept-rate and the limits of one address), draining, proxy_header (missing or malformed), request (not a valid upgrade request, or not let in; limpet_auth_decisions_total tells them apart).", "reason")
+	unanswered  = counter("handshakes_unanswered_total", "Connections that ended before they were refused or became sessions, by cause: timeout (no complete request in handshake-timeout), peer_gone (as checks of load balancers and scans do).", "cause")
 	upgrades    = counter("upgrades_total", "Connections that became sessions.", "transport")
 	closes      = counter("closes_total", "Sessions that ended, by reason.", "reason")
 	sockErrors  = counter("socket_errors_total", "Sessions that ended with an error of their socket, a reset for instance.")
@@ -41,7 +42,7 @@ var (
 	tableCounts = gauge("registry_entries", "Entries of the node's own table.", "kind")
 )
 
-var engineFamilies = []family{sessions, conns, connLimit, loops, accepts, refusals, upgrades, closes, sockErrors, messages,
+var engineFamilies = []family{sessions, conns, connLimit, loops, accepts, refusals, unanswered, upgrades, closes, sockErrors, messages,
 	frames, bytes, writes, pings, offline, reloads, drops, mailItems, mailBytes, mailFull, outbox, unsent, sheds, evictions, unfinished, tableCounts}
 
 func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
@@ -61,8 +62,13 @@ func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	send(to, refusals, s.RefusedLoad, "overload")
 	send(to, refusals, s.RefusedProxy, "proxy_header")
 	send(to, refusals, s.RefusedHTTP, "request")
+	send(to, unanswered, s.SlowRequests, "timeout")
+	send(to, unanswered, s.LeftEarly, "peer_gone")
 	send(to, upgrades, s.Opened, transport)
 	for _, r := range session.Reasons() { // also those that are 0: a rate needs a first value
+		if r == session.HandshakeTimeout { // ends no session
+			continue
+		}
 		send(to, closes, s.Closed[r], r.String())
 	}
 	send(to, sockErrors, s.SocketErrors)
