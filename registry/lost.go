@@ -11,7 +11,8 @@ type LostSession struct {
 
 // LostSink emits a "lost" event for each session that a dead node held. The
 // directory calls it on the one node that clears up after the dead one, in
-// batches, from one goroutine.
+// batches, from one goroutine; for sessions whose principals came back elsewhere
+// before that, also on the nodes to which they came.
 //
 // Lost returns nil once every event is safe. The directory forgets the entries
 // only then; after an error it calls again with the same sessions. So each

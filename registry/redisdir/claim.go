@@ -38,6 +38,9 @@ func (d *Directory) claimDead(ctx context.Context) {
 			continue
 		}
 		last = v.at
+		if err := d.reportOrphans(ctx); err != nil && ctx.Err() == nil {
+			d.config.Log.Warn("lost sessions could not be reported; it will be tried again", "err", err)
+		}
 		for n := range looks {
 			if known := v.byIncarnation[n]; known == nil || known.Alive {
 				delete(looks, n)
@@ -108,6 +111,11 @@ func (d *Directory) clearUp(ctx context.Context, dead *Node) error {
 	})
 	if err == nil {
 		err = flush()
+	}
+	if err == nil {
+		var n int
+		n, err = d.clearList(c, dead)
+		total += n
 	}
 	if err == nil {
 		err = d.clearGroups(c, dead.Incarnation)

@@ -22,6 +22,7 @@ type Directory struct {
 	watch   *watcher
 	queues  []*queue
 	notices *notices
+	orphans orphans
 	window  window
 	inboxes InboxTopic
 

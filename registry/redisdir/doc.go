@@ -65,7 +65,8 @@
 //
 // When a write pushes out a record of another node, the writer puts a notice
 // on that node's list in Redis, and the node reads it within Config.Poll
-// (notices.go). It needs no Kafka.
+// (notices.go). It needs no Kafka. A notice that finds its node dead, or waits for
+// a dead node, makes the session reported as lost (orphans.go).
 //
 // # Inboxes
 //

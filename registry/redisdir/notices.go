@@ -2,6 +2,7 @@ package redisdir
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -25,7 +26,7 @@ import (
 const (
 	noticesBound  = 1 << 16          // waiting to be sent; more are dropped and counted
 	noticesBatch  = 512              // in one command
-	noticesExpire = time.Minute      // of a list that nobody reads
+	noticesExpire = time.Minute      // at least, of a list that nobody reads
 	noticesOnList = 4 * noticesBound // beyond which the oldest on a list are dropped
 )
 
@@ -112,8 +113,12 @@ func (d *Directory) sendNotices(ctx context.Context) {
 	lists := map[string][]notice{}
 	for _, n := range waiting {
 		if n.record.epoch != 0 {
-			if node := v.live(n.record.incarnation); node != nil {
+			switch node := v.byIncarnation[n.record.incarnation]; {
+			case node == nil: // cleared up after
+			case node.Alive:
 				lists[node.ID] = append(lists[node.ID], n)
+			default:
+				d.orphan(n, node)
 			}
 			continue
 		}
@@ -141,7 +146,7 @@ func (d *Directory) sendTo(ctx context.Context, key string, part []notice) {
 		return []rueidis.Completed{
 			c.B().Rpush().Key(key).Element(texts...).Build(),
 			c.B().Ltrim().Key(key).Start(-noticesOnList).Stop(-1).Build(),
-			c.B().Pexpire().Key(key).Milliseconds(noticesExpire.Milliseconds()).Build(),
+			c.B().Pexpire().Key(key).Milliseconds(max(noticesExpire, 4*d.config.Lease).Milliseconds()).Build(),
 		}
 	})
 	if results[0].Error() != nil {
@@ -170,6 +175,10 @@ func (d *Directory) fetchNotices(ctx context.Context) {
 				}
 			default:
 				d.displaceIfSame(principal, r)
+				former := !slices.Contains(*d.mine.Load(), r.incarnation)
+				if former && d.watch.current.Load().live(r.incarnation) == nil {
+					d.notices.note(notice{principal, r}) // it died with the process that had this node's name
+				}
 			}
 		}
 		if err := d.store.one(ctx, func(b rueidis.Builder) rueidis.Completed {
