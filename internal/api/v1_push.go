@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -168,6 +169,15 @@ func badBody(w http.ResponseWriter, err error) {
 	if errors.As(err, &large) {
 		WriteProblem(w, http.StatusRequestEntityTooLarge, fmt.Sprintf("the body has more than %d bytes", large.Limit))
 		return
+	}
+	var unfit *json.UnmarshalTypeError
+	switch {
+	case errors.Is(err, io.EOF):
+		err = errors.New("the body is empty: want a JSON object")
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		err = errors.New("the JSON object is not complete")
+	case errors.As(err, &unfit):
+		err = fmt.Errorf("%s: a JSON %s does not fit here", cmp.Or(unfit.Field, "the body"), unfit.Value)
 	}
 	WriteProblem(w, http.StatusBadRequest, err.Error())
 }

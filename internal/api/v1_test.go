@@ -265,7 +265,10 @@ func TestPushRequests(t *testing.T) {
 		`{"to":"user:a","data":"x","colour":"red"}`:                          "colour",
 		`{"to":"user:a","data":"x"}{}`:                                       "more after",
 		`{"to":"user:a","data":"x","id":"` + strings.Repeat("i", 129) + `"}`: "id",
-		``: "EOF",
+		``:                                   "empty",
+		`{"to":"user:a"`:                     "not complete",
+		`[]`:                                 "the body: a JSON array",
+		`{"to":"user:a","data":"x","ttl":5}`: "ttl: a JSON number",
 	} {
 		if answer, text := f.do("POST", "/v1/push", body); answer.StatusCode != 400 || !strings.Contains(text, word) {
 			t.Errorf("%s: %d %s, want 400 with a word of %q", body, answer.StatusCode, text, word)
