@@ -26,6 +26,7 @@ type Snapshot struct {
 	Opened          uint64            `json:"opened"`
 	Refused         map[string]uint64 `json:"refused"`             // by reason
 	Admission       map[string]uint64 `json:"admission,omitempty"` // of refused["admission"], by limit
+	Unanswered      map[string]uint64 `json:"unanswered"`          // ended before they were refused or sessions, by cause
 	Auth            map[string]uint64 `json:"auth,omitempty"`      // handshakes by what authentication decided
 	Closed          map[string]uint64 `json:"closed"`              // by reason, those that happened
 	Messages        InOut             `json:"messages"`
@@ -169,6 +170,7 @@ func (s *Sources) addEngine(snap *Snapshot) {
 	snap.Refused["limit"], snap.Refused["draining"], snap.Refused["request"] = e.RefusedLimit, e.RefusedDrain, e.RefusedHTTP
 	snap.Refused["admission"], snap.Refused["proxy_header"] = e.RefusedGate, e.RefusedProxy
 	snap.Refused["overload"] = e.RefusedLoad
+	snap.Unanswered = map[string]uint64{"timeout": e.SlowRequests, "peer_gone": e.LeftEarly}
 	if snap.Overload != nil {
 		snap.Overload.Shed, snap.Overload.Evicted = e.Shed, e.Evicted
 	}

@@ -6,6 +6,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { connect } from "node:net";
 import { createInterface } from "node:readline";
 import { after, before, test } from "node:test";
 import { chromium } from "playwright-core";
@@ -128,6 +129,11 @@ test("what is wrong is said at the top", async (t) => {
   const full = await start("--uplink=discard", "--max-conns=16");
   const { page, faults } = await open(t, full);
   await calm(page);
+  const [host, port] = full.listen.split(":");
+  const scan = connect(Number(port), host);
+  await once(scan, "connect");
+  scan.destroy();
+  await text(page, "refusals", "left before an answer1");
   const sockets = [];
   for (let i = 0; i < 16; i++) {
     const socket = new WebSocket(`ws://${full.listen}/ws?id=dev${i}`);

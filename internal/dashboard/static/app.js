@@ -73,6 +73,8 @@ function tables(s, r) {
   rows($("closes"), ends.length ? ends.map(([reason, n]) => [words(reason), count(r.closedBy[reason] ?? 0), count(n)]) : [["none so far", "0", "0"]]);
   const { admission, ...rest } = s.refused; // which has reasons of its own
   const refused = Object.entries({ ...rest, ...(s.admission ?? { admission }) }).filter(([, n]) => n).sort((a, b) => b[1] - a[1]);
+  const unanswered = { timeout: "no request in time", peer_gone: "left before an answer" };
+  refused.push(...Object.entries(s.unanswered ?? {}).filter(([, n]) => n).map(([cause, n]) => [unanswered[cause] ?? cause, n]));
   rows($("refusals"), refused.length ? refused.map(([reason, n]) => [words(reason), count(n)]) : [["none so far", "0"]]);
   const h = s.host, states = h.states ?? {};
   rows($("host"), s.host_error ? [["not known", s.host_error]] : [
