@@ -18,6 +18,7 @@ import (
 	"github.com/gorilla/websocket"
 
 	"github.com/limpet-gateway/limpet/bridge"
+	"github.com/limpet-gateway/limpet/internal/program"
 )
 
 // haproxy runs HAProxy before the gateway at backend, with one port for each
@@ -26,15 +27,7 @@ import (
 // inherited, so nobody else can have taken their ports.
 func haproxy(t *testing.T, backend string) (v1, v2 string) {
 	t.Helper()
-	program, err := exec.LookPath("haproxy")
-	if err != nil {
-		if program = "/usr/sbin/haproxy"; !isFile(program) { // not on every user's path
-			if os.Getenv("CI") == "true" {
-				t.Fatal("haproxy is not installed: apt-get install haproxy")
-			}
-			t.Skip("haproxy is not installed: apt-get install haproxy")
-		}
-	}
+	path := program.Require(t, "haproxy", "haproxy")
 	var addrs [2]string
 	var sockets []*os.File
 	for i := range addrs {
@@ -72,7 +65,7 @@ listen version2
 `, backend)), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(program, "-db", "-f", file)
+	cmd := exec.Command(path, "-db", "-f", file)
 	cmd.ExtraFiles = sockets
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var output strings.Builder
@@ -88,11 +81,6 @@ listen version2
 		}
 	})
 	return addrs[0], addrs[1]
-}
-
-func isFile(name string) bool {
-	info, err := os.Stat(name)
-	return err == nil && info.Mode().IsRegular()
 }
 
 // dialFrom opens a session through a load balancer at addr, from an address of

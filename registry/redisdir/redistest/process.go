@@ -2,8 +2,6 @@ package redistest
 
 import (
 	"bytes"
-	"fmt"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -15,23 +13,17 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/freeport"
+	"github.com/limpet-gateway/limpet/internal/program"
 )
 
 const startTimeout = 20 * time.Second
 
-// Require ends the test unless the named programs are installed: as skipped on
-// a developer's machine, as failed in CI.
+// Require ends the test unless the named programs are installed, which is what
+// their packages are called too: see program.Require.
 func Require(t testing.TB, programs ...string) {
 	t.Helper()
-	for _, program := range programs {
-		if _, err := exec.LookPath(program); err == nil {
-			continue
-		}
-		message := fmt.Sprintf("%s is not installed: apt-get install redis-server redis-sentinel", program)
-		if os.Getenv("CI") == "true" {
-			t.Fatal(message)
-		}
-		t.Skip(message)
+	for _, name := range programs {
+		program.Require(t, name, name)
 	}
 }
 
