@@ -50,25 +50,15 @@ type Config struct {
 
 	Loops    int      // event loops; 0 is one per core, or what MaxConns needs with a table per loop
 	FDTables FDTables // how loops hold descriptors
-	MaxConns int      // connections at once; 0 is what RLIMIT_NOFILE allows
 	// ExtraDescriptors is what the rest of the process may hold at once beyond
 	// the usual 48. An eighth of RLIMIT_NOFILE, up to 1,024, is kept in any case.
 	ExtraDescriptors int
 
-	Heartbeat        time.Duration // silence after which a session is pinged; 25 s, below the 30 s of common proxies
-	HeartbeatGrace   time.Duration // further silence after which it is closed; 15 s
-	HandshakeTimeout time.Duration // from accept to a complete request; 10 s
-	MessageTimeout   time.Duration // from the first byte of a message to its last; 30 s
-	CloseTimeout     time.Duration // for the peer to answer a close frame; 5 s
-	LingerTimeout    time.Duration // for a refused peer to read the answer; 2 s
-	RetryAfter       time.Duration // hint sent with 503; 5 s
-	DecisionTimeout  time.Duration // for Engine.Decide after an Opening was put off; 5 s
+	Tuning // at the start; Engine.Tune changes it
 
-	OutboundLimit int // unsent bytes a session may have before it is a slow consumer; 256 KiB
-	MailboxItems  int // entries waiting for one loop; 65,536
-	MailboxBytes  int // payload bytes waiting for one loop; 16 MiB
-	ControlRate   int // control frames a session may send per second; 100
-	MaxUndecided  int // connections that may wait for Engine.Decide; 4,096
+	MailboxItems int // entries waiting for one loop; 65,536
+	MailboxBytes int // payload bytes waiting for one loop; 16 MiB
+	MaxUndecided int // connections that may wait for Engine.Decide; 4,096
 
 	// Over all sessions, 0 is no limit; Engine.SetPressure lowers them. Above,
 	// the sessions that hold most are closed.

@@ -118,7 +118,7 @@ func New(cfg Config, handler Handler) (*Engine, error) {
 		started:  make(chan struct{}),
 		shared:   make(chan sharedClose),
 	}
-	if err := e.Tune(cfg.tuning()); err != nil {
+	if err := e.Tune(cfg.Tuning); err != nil {
 		held.release()
 		return nil, err
 	}

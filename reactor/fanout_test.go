@@ -38,7 +38,7 @@ func (asleep) Execute(context.Context, gnet.Runnable) error { return nil }
 // kind.
 func fanOut(t *testing.T, loops, each int, send func(e *Engine, ids []session.ID) error) (plain, packed [][]byte) {
 	t.Helper()
-	e, err := New(Config{Addr: "127.0.0.1:0", MaxConns: 10_000, Loops: loops}, &mute{})
+	e, err := New(Config{Addr: "127.0.0.1:0", Loops: loops, Tuning: Tuning{MaxConns: 10_000}}, &mute{})
 	if err != nil {
 		t.Fatal(err)
 	}

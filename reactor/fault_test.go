@@ -73,7 +73,7 @@ func nothingHeld(t *testing.T, e *Engine) {
 }
 
 func TestOneBytePerSecondInTheHandshake(t *testing.T) {
-	e := startEngine(t, Config{HandshakeTimeout: time.Second}, &recorder{})
+	e := startEngine(t, Config{Tuning: Tuning{HandshakeTimeout: time.Second}}, &recorder{})
 	b := stand(t, e)
 	c := dialRaw(t, e)
 	start := time.Now()
@@ -99,7 +99,7 @@ func TestOneBytePerSecondInTheHandshake(t *testing.T) {
 
 // Every connection that was accepted is now in exactly one count.
 func TestConnectionsAddUp(t *testing.T) {
-	e := startEngine(t, Config{HandshakeTimeout: time.Second}, &recorder{})
+	e := startEngine(t, Config{Tuning: Tuning{HandshakeTimeout: time.Second}}, &recorder{})
 	dialRaw(t, e).Close() // as a check of a load balancer
 	slow := dialRaw(t, e)
 	if _, err := slow.Write([]byte("GET /ws HT")); err != nil {
@@ -120,7 +120,7 @@ func TestConnectionsAddUp(t *testing.T) {
 
 func TestOneBytePerSecondInAFrame(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{MessageTimeout: time.Second, CloseTimeout: time.Second}, h)
+	e := startEngine(t, Config{Tuning: Tuning{MessageTimeout: time.Second, CloseTimeout: time.Second}}, h)
 	b := stand(t, e)
 	c := dialRaw(t, e)
 	c.upgrade("loris")
@@ -144,7 +144,7 @@ func TestOneBytePerSecondInAFrame(t *testing.T) {
 // A ping in between does not put the deadline of a message off.
 func TestMessageTimeoutComesBeforeTheHeartbeats(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{Heartbeat: time.Second, HeartbeatGrace: time.Hour, MessageTimeout: 1500 * time.Millisecond}, h)
+	e := startEngine(t, Config{Tuning: Tuning{Heartbeat: time.Second, HeartbeatGrace: time.Hour, MessageTimeout: 1500 * time.Millisecond}}, h)
 	c := dialRaw(t, e)
 	c.upgrade("half")
 	c.send(masked(ws.OpText, true, []byte("hello"))[:8])
@@ -159,7 +159,7 @@ func TestMessageTimeoutComesBeforeTheHeartbeats(t *testing.T) {
 // the next: the sender is never done, and never late.
 func TestOverlappingMessagesAreNotLate(t *testing.T) {
 	h := &recorder{onMessage: func(Session, session.Opcode, []byte) {}}
-	e := startEngine(t, Config{MessageTimeout: time.Second}, h)
+	e := startEngine(t, Config{Tuning: Tuning{MessageTimeout: time.Second}}, h)
 	c := dialRaw(t, e)
 	c.upgrade("busy")
 	frame := masked(ws.OpText, true, []byte("0123456789"))
@@ -263,7 +263,7 @@ func TestPingFlood(t *testing.T) {
 // is bounded, and then it is closed.
 func TestClientThatNeverReads(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{OutboundLimit: 256 << 10, CloseTimeout: time.Second}, h)
+	e := startEngine(t, Config{Tuning: Tuning{OutboundLimit: 256 << 10, CloseTimeout: time.Second}}, h)
 	b := stand(t, e)
 	c := dialRaw(t, e)
 	c.upgrade("deaf")
@@ -284,7 +284,7 @@ func TestClientThatNeverReads(t *testing.T) {
 // A message above the limit is no reason to close a session that reads.
 func TestMessageAboveTheOutboundLimit(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{OutboundLimit: 64 << 10}, h)
+	e := startEngine(t, Config{Tuning: Tuning{OutboundLimit: 64 << 10}}, h)
 	c := dial(t, e, "reader")
 	big := strings.Repeat("x", 900<<10)
 	for _, priority := range []session.Priority{session.High, session.Low} {
@@ -298,7 +298,7 @@ func TestMessageAboveTheOutboundLimit(t *testing.T) {
 // A peer that says goodbye before it has read all gets the rest, and the answer.
 func TestCloseBehindUnsentBytes(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{OutboundLimit: 64 << 20}, h)
+	e := startEngine(t, Config{Tuning: Tuning{OutboundLimit: 64 << 20}}, h)
 	c := dialRaw(t, e)
 	c.upgrade("late-reader")
 	const size, messages = 60 << 10, 200
@@ -327,7 +327,7 @@ func TestCloseBehindUnsentBytes(t *testing.T) {
 // counted, anything else ends the session with 1013.
 func TestSlowConsumerByPriority(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{OutboundLimit: 64 << 10, CloseTimeout: 500 * time.Millisecond}, h)
+	e := startEngine(t, Config{Tuning: Tuning{OutboundLimit: 64 << 10, CloseTimeout: 500 * time.Millisecond}}, h)
 	c := dialRaw(t, e)
 	c.upgrade("slow")
 	id := h.id(t, "slow")
@@ -382,7 +382,7 @@ func TestProtocolErrors(t *testing.T) {
 
 func TestHeartbeat(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{Heartbeat: time.Second, HeartbeatGrace: time.Second, CloseTimeout: time.Second}, h)
+	e := startEngine(t, Config{Tuning: Tuning{Heartbeat: time.Second, HeartbeatGrace: time.Second, CloseTimeout: time.Second}}, h)
 	dead := dialRaw(t, e)
 	dead.upgrade("dead")
 	alive := dial(t, e, "alive")
@@ -416,7 +416,7 @@ func TestHeartbeat(t *testing.T) {
 // A peer that ignores our close frame is cut after the close timeout.
 func TestCloseTimeout(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{CloseTimeout: time.Second}, h)
+	e := startEngine(t, Config{Tuning: Tuning{CloseTimeout: time.Second}}, h)
 	c := dialRaw(t, e)
 	c.upgrade("stubborn")
 	if err := e.CloseSession(h.id(t, "stubborn"), session.Kicked); err != nil {

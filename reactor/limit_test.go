@@ -16,7 +16,7 @@ func TestConnectionLimit(t *testing.T) {
 	for _, tables := range []FDTables{SharedTable, PerLoopTables} {
 		t.Run(tables.String(), func(t *testing.T) {
 			h := &recorder{}
-			e := startEngine(t, Config{MaxConns: 10, Loops: 2, FDTables: tables, RetryAfter: 7 * time.Second}, h)
+			e := startEngine(t, Config{Loops: 2, FDTables: tables, Tuning: Tuning{MaxConns: 10, RetryAfter: 7 * time.Second}}, h)
 			var in []*websocket.Conn
 			for i := range 10 {
 				in = append(in, dial(t, e, strconv.Itoa(i)))

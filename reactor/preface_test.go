@@ -198,7 +198,7 @@ func TestClientBehindALoadBalancerDecidedLater(t *testing.T) {
 // further ends with the handshake.
 func TestHeadersThatAreRefused(t *testing.T) {
 	gate := &turnstile{most: 100}
-	e := startEngine(t, Config{Gate: gate, HandshakeTimeout: time.Second, Preface: loadBalancers(t, "127.0.0.1")}, &recorder{})
+	e := startEngine(t, Config{Gate: gate, Preface: loadBalancers(t, "127.0.0.1"), Tuning: Tuning{HandshakeTimeout: time.Second}}, &recorder{})
 	elsewhere := netip.MustParseAddr("127.0.0.2")
 	cases := []struct {
 		name, send string

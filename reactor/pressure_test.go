@@ -20,7 +20,7 @@ import (
 // Under pressure newcomers get 503 with Retry-After, established sessions do
 // not notice, and when it is over newcomers are let in.
 func TestPressureRefusesNewcomers(t *testing.T) {
-	e := startEngine(t, Config{Loops: 2, RetryAfter: 7 * time.Second}, &recorder{})
+	e := startEngine(t, Config{Loops: 2, Tuning: Tuning{RetryAfter: 7 * time.Second}}, &recorder{})
 	in := dial(t, e, "in")
 	refused := func() {
 		t.Helper()
@@ -84,7 +84,7 @@ func TestPressureDropsLow(t *testing.T) {
 
 // Halved limits make a slow consumer sooner, and the mailbox smaller.
 func TestPressureHalvesLimits(t *testing.T) {
-	e := startEngine(t, Config{Loops: 1, OutboundLimit: 1 << 20, MailboxBytes: 1 << 20, OutboundBytes: 1 << 24, InboundBytes: 1 << 24}, &recorder{})
+	e := startEngine(t, Config{Loops: 1, MailboxBytes: 1 << 20, OutboundBytes: 1 << 24, InboundBytes: 1 << 24, Tuning: Tuning{OutboundLimit: 1 << 20}}, &recorder{})
 	e.SetPressure(Pressure{Halvings: 3, Inbound: 1 << 30})
 	for name, c := range map[string]struct{ got, want int64 }{
 		"outbound limit": {int64(e.outboundLimit()), 1 << 17}, "mailbox": {e.mailboxBytes.Load(), 1 << 17},
@@ -118,7 +118,7 @@ func priorities(o *Opening) *wsproto.Refusal {
 // low priority stays. A shed session is told when to come back.
 func TestPressureSheds(t *testing.T) {
 	h := &recorder{onOpen: priorities}
-	e := startEngine(t, Config{Loops: 1, Heartbeat: 8 * time.Second, HeartbeatGrace: 2 * patience}, h) // who is silent for 4 s is idle
+	e := startEngine(t, Config{Loops: 1, Tuning: Tuning{Heartbeat: 8 * time.Second, HeartbeatGrace: 2 * patience}}, h) // who is silent for 4 s is idle
 	raws := map[string]*raw{}
 	for _, name := range []string{"low1", "low2", "medium1", "high1"} { // they never answer pings
 		c := dialRaw(t, e)
@@ -312,7 +312,7 @@ func TestUnfinishedRequestsAreBounded(t *testing.T) {
 func TestUnsentBytesOfAllAreBounded(t *testing.T) {
 	const limit = 2 << 20
 	h := &recorder{}
-	e := startEngine(t, Config{Loops: 2, OutboundLimit: 1 << 20, OutboundBytes: limit}, h)
+	e := startEngine(t, Config{Loops: 2, OutboundBytes: limit, Tuning: Tuning{OutboundLimit: 1 << 20}}, h)
 	reads := dial(t, e, "reads")
 	for i := range 16 {
 		c := dialRaw(t, e)
@@ -360,7 +360,7 @@ func TestUnsentBytesOfAllAreBounded(t *testing.T) {
 // What peers have read since it was written counts no more.
 func TestReadBytesAreNotUnsent(t *testing.T) {
 	h := &recorder{}
-	e := startEngine(t, Config{Loops: 1, OutboundLimit: 4 << 20, OutboundBytes: 8 << 20}, h)
+	e := startEngine(t, Config{Loops: 1, OutboundBytes: 8 << 20, Tuning: Tuning{OutboundLimit: 4 << 20}}, h)
 	c := dialRaw(t, e)
 	_ = c.Conn.(interface{ SetReadBuffer(int) error }).SetReadBuffer(4 << 10)
 	c.upgrade("slow")

@@ -8,22 +8,22 @@ import (
 	"github.com/limpet-gateway/limpet/wsproto"
 )
 
-// Tuning is the part of a Config that can change while the engine runs. The
-// fields mean what they mean there.
+// Tuning is the part of a Config that can change while the engine runs. Zero
+// values mean the defaults given here.
 type Tuning struct {
-	MaxConns int
+	MaxConns int // connections at once; 0 is what RLIMIT_NOFILE allows
 
-	Heartbeat        time.Duration
-	HeartbeatGrace   time.Duration
-	HandshakeTimeout time.Duration
-	MessageTimeout   time.Duration
-	CloseTimeout     time.Duration
-	LingerTimeout    time.Duration
-	RetryAfter       time.Duration
-	DecisionTimeout  time.Duration
+	Heartbeat        time.Duration // silence after which a session is pinged; 25 s, below the 30 s of common proxies
+	HeartbeatGrace   time.Duration // further silence after which it is closed; 15 s
+	HandshakeTimeout time.Duration // from accept to a complete request; 10 s
+	MessageTimeout   time.Duration // from the first byte of a message to its last; 30 s
+	CloseTimeout     time.Duration // for the peer to answer a close frame; 5 s
+	LingerTimeout    time.Duration // for a refused peer to read the answer; 2 s
+	RetryAfter       time.Duration // hint sent with 503; 5 s
+	DecisionTimeout  time.Duration // for Engine.Decide after an Opening was put off; 5 s
 
-	OutboundLimit int
-	ControlRate   int
+	OutboundLimit int // unsent bytes a session may have before it is a slow consumer; 256 KiB
+	ControlRate   int // control frames a session may send per second; 100
 }
 
 // ErrNoCapacity says that a connection limit is more than the descriptor
@@ -39,33 +39,6 @@ type tuned struct {
 }
 
 func (e *Engine) tuned() *tuned { return e.tuning.Load() }
-
-func (c *Config) tuning() Tuning {
-	return Tuning{
-		MaxConns:         c.MaxConns,
-		Heartbeat:        c.Heartbeat,
-		HeartbeatGrace:   c.HeartbeatGrace,
-		HandshakeTimeout: c.HandshakeTimeout,
-		MessageTimeout:   c.MessageTimeout,
-		CloseTimeout:     c.CloseTimeout,
-		LingerTimeout:    c.LingerTimeout,
-		RetryAfter:       c.RetryAfter,
-		DecisionTimeout:  c.DecisionTimeout,
-		OutboundLimit:    c.OutboundLimit,
-		ControlRate:      c.ControlRate,
-	}
-}
-
-// over returns c with what t tunes.
-func (t *Tuning) over(c Config) Config {
-	c.MaxConns = t.MaxConns
-	c.Heartbeat, c.HeartbeatGrace = t.Heartbeat, t.HeartbeatGrace
-	c.HandshakeTimeout, c.MessageTimeout = t.HandshakeTimeout, t.MessageTimeout
-	c.CloseTimeout, c.LingerTimeout = t.CloseTimeout, t.LingerTimeout
-	c.RetryAfter, c.DecisionTimeout = t.RetryAfter, t.DecisionTimeout
-	c.OutboundLimit, c.ControlRate = t.OutboundLimit, t.ControlRate
-	return c
-}
 
 // CheckTuning reports what Tune would refuse, and changes nothing. A limit of
 // connections beyond what the engine was started for is ErrNoCapacity.
@@ -87,12 +60,13 @@ func (e *Engine) Tune(t Tuning) error {
 }
 
 func (e *Engine) tune(t Tuning) (*tuned, error) {
-	cfg := t.over(e.cfg)
+	cfg := e.cfg
+	cfg.Tuning = t
 	if err := cfg.Validate(); err != nil {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}
 	cfg.setDefaults()
-	next := &tuned{Tuning: cfg.tuning(), maxConns: cfg.MaxConns}
+	next := &tuned{Tuning: cfg.Tuning, maxConns: cfg.MaxConns}
 	if next.maxConns == 0 {
 		next.maxConns = e.plan.capacity()
 	}

@@ -13,7 +13,7 @@ import (
 // Limits follow a Tune at once; who is there stays, and what is refused has
 // changed nothing.
 func TestTune(t *testing.T) {
-	e := startEngine(t, Config{MaxConns: 2, Loops: 2, FDTables: SharedTable}, &recorder{})
+	e := startEngine(t, Config{Loops: 2, FDTables: SharedTable, Tuning: Tuning{MaxConns: 2}}, &recorder{})
 	refused := func(retryAfter string) {
 		t.Helper()
 		c := dialRaw(t, e)
@@ -63,7 +63,7 @@ func TestTune(t *testing.T) {
 // A session that is there is held to the new rate of control frames, and
 // pinged after the new heartbeat once the old one was due.
 func TestTuneReachesSessions(t *testing.T) {
-	e := startEngine(t, Config{Heartbeat: 2 * tick, HeartbeatGrace: time.Hour, ControlRate: 1000}, &recorder{})
+	e := startEngine(t, Config{Tuning: Tuning{Heartbeat: 2 * tick, HeartbeatGrace: time.Hour, ControlRate: 1000}}, &recorder{})
 	quiet, noisy := dial(t, e, "quiet"), dial(t, e, "noisy")
 	pinged := make(chan struct{}, 64)
 	quiet.SetPingHandler(func(string) error {

@@ -175,7 +175,7 @@ func TestCloseBeforeTheDecision(t *testing.T) {
 
 func TestUndecidedIsBounded(t *testing.T) {
 	d := newDoorman()
-	e := startEngine(t, Config{Loops: 1, MaxUndecided: 3, DecisionTimeout: time.Second, RetryAfter: 9 * time.Second}, d)
+	e := startEngine(t, Config{Loops: 1, MaxUndecided: 3, Tuning: Tuning{DecisionTimeout: time.Second, RetryAfter: 9 * time.Second}}, d)
 	var waiting []*raw
 	for i := range 3 {
 		c := dialRaw(t, e)

@@ -80,7 +80,7 @@ func TestCheckPlansWhatTheEngineDoes(t *testing.T) {
 			short := slices.ContainsFunc(report.Rows, func(r sysctl.Row) bool {
 				return r.Name == "RLIMIT_NOFILE hard" && r.Verdict == sysctl.Short
 			})
-			engine, err := reactor.New(reactor.Config{Addr: "127.0.0.1:0", MaxConns: conns, FDTables: tables}, nil)
+			engine, err := reactor.New(reactor.Config{Addr: "127.0.0.1:0", FDTables: tables, Tuning: reactor.Tuning{MaxConns: conns}}, nil)
 			if short != (err != nil) {
 				t.Errorf("%d connections, %s: short %v, but the engine says %v", conns, need.Tables, short, err)
 			}
