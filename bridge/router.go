@@ -66,17 +66,17 @@ type Result struct {
 
 // RouterStats is a snapshot of a router's counters.
 type RouterStats struct {
-	Delivered  uint64 // sessions that a push was handed to
-	Forwarded  uint64 // pushes given to another node
-	Spread     uint64 // pushes given to all nodes
-	Blind      uint64 // of those: because the directory did not answer
-	Arrived    uint64 // pushes from the bus
-	Moved      uint64 // of those: forwarded once more, since the principal had moved
-	Duplicates uint64
-	Expired    uint64
-	Offline    uint64
-	Full       uint64
-	Failed     uint64
+	Delivered  uint64 `json:"delivered"` // sessions that a push was handed to
+	Forwarded  uint64 `json:"forwarded"` // pushes given to another node
+	Spread     uint64 `json:"spread"`    // pushes given to all nodes
+	Blind      uint64 `json:"blind"`     // of those: because the directory did not answer
+	Arrived    uint64 `json:"arrived"`   // pushes from the bus
+	Moved      uint64 `json:"moved"`     // of those: forwarded once more, since the principal had moved
+	Duplicates uint64 `json:"duplicates"`
+	Expired    uint64 `json:"expired"`
+	Offline    uint64 `json:"offline"`
+	Full       uint64 `json:"full"`
+	Failed     uint64 `json:"failed"`
 }
 
 // Router takes pushes to the sessions they are for, on this node and on

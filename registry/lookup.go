@@ -52,10 +52,10 @@ func (t *Table) Session(ref Ref) Session {
 
 // Stats counts what is in the table.
 type Stats struct {
-	Sessions    int // displaced ones that have not ended yet included
-	Principals  int // with at least one session that is not displaced
-	Groups      int
-	Memberships int
+	Sessions    int `json:"sessions"`   // displaced ones that have not ended yet included
+	Principals  int `json:"principals"` // with at least one session that is not displaced
+	Groups      int `json:"groups"`
+	Memberships int `json:"memberships"`
 }
 
 // Stats adds up the shards one after the other, so the sums are of slightly

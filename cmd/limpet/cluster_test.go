@@ -80,7 +80,7 @@ func TestNodeKilledWhileRouting(t *testing.T) {
 		switch i {
 		case each / 2: // it has consumed some, and is in the middle of others
 			taken := victim.want("GET", "/v1/stats", "", 200)
-			if strings.Contains(taken, `"Spread":0,`) {
+			if strings.Contains(taken, `"spread":0,`) {
 				t.Fatalf("the victim has routed nothing: %s", taken)
 			}
 			_ = victim.cmd.Process.Kill()

@@ -94,10 +94,10 @@ func (p *process) followAcked(ctx context.Context, acked *atomic.Int64) {
 		if err != nil {
 			return
 		}
-		var stats struct{ Uplink struct{ Acked int64 } }
+		var stats struct{ Uplink bridge.UplinkStats }
 		_ = json.NewDecoder(answer.Body).Decode(&stats)
 		_ = answer.Body.Close()
-		acked.Store(stats.Uplink.Acked)
+		acked.Store(int64(stats.Uplink.Acked))
 		time.Sleep(5 * time.Millisecond)
 	}
 }

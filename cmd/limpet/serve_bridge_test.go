@@ -101,7 +101,7 @@ func TestHTTPAPI(t *testing.T) {
 	p.want("POST", "/v1/push", `{"to":"session:`+id+`","data":"to you"}`, 200, `"result":"delivered"`)
 	p.read(dev1, "to you")
 	p.want("GET", "/v1/nodes", "", 200, `"sessions":2`)
-	p.want("GET", "/v1/stats", "", 200, `"Delivered":`)
+	p.want("GET", "/v1/stats", "", 200, `"delivered":`)
 
 	p.want("DELETE", "/v1/users/dev1", "", 200, `"delivered":1`)
 	if _, _, err := dev1.ReadMessage(); !websocket.IsCloseError(err, 4002) {

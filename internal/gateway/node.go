@@ -233,7 +233,8 @@ func (n *Node) Nodes(ctx context.Context) ([]api.Node, error) {
 	}}, nil
 }
 
-// stats is the answer of GET /v1/stats.
+// stats is the answer of GET /v1/stats, which openapi.json describes. The parts
+// name their own counters.
 type stats struct {
 	Reactor  map[string]any      `json:"reactor"`
 	Registry registry.Stats      `json:"registry"`

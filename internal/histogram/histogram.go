@@ -73,9 +73,9 @@ func (s Snapshot) MarshalJSON() ([]byte, error) {
 		within[strconv.FormatFloat(bound, 'g', -1, 64)] = n
 	}
 	return json.Marshal(struct {
-		Count  uint64
-		Sum    float64
-		Within map[string]uint64
+		Count  uint64            `json:"count"`
+		Sum    float64           `json:"sum"`
+		Within map[string]uint64 `json:"within"`
 	}{s.Count, s.Sum, within})
 }
 

@@ -71,7 +71,7 @@ func TestQuantile(t *testing.T) {
 
 func TestJSON(t *testing.T) {
 	got, err := json.Marshal(Snapshot{Count: 3, Sum: 1.5, Within: map[float64]uint64{0.001: 2, 64: 3}})
-	if want := `{"Count":3,"Sum":1.5,"Within":{"0.001":2,"64":3}}`; err != nil || string(got) != want {
+	if want := `{"count":3,"sum":1.5,"within":{"0.001":2,"64":3}}`; err != nil || string(got) != want {
 		t.Errorf("%s, %v; want %s", got, err, want)
 	}
 }
