@@ -38,6 +38,7 @@ watched; -1g names their variant with one; gnet is a bare event loop.`,
 		cmd.AddCommand(newScenarioCommand(s))
 	}
 	cmd.AddCommand(newBenchCompareCommand())
+	onlyGroups(cmd)
 	return cmd
 }
 

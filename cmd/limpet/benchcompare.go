@@ -21,7 +21,7 @@ print ratios. The exit code is 1 when a figure got worse by more than
 --max-regression and the confidence intervals, where there are any, do not
 explain it: for use in CI.`,
 		Example: "  limpet bench compare main.json branch.json --max-regression 5%",
-		Args:    cobra.ExactArgs(2),
+		Args:    takes(2, 2, "two arguments, the results before and after"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			share, err := parseShare(most)
 			if err != nil {

@@ -32,7 +32,7 @@ func newProfileCommand() *cobra.Command {
 		Use:       "profile cpu|heap|goroutine",
 		Short:     "Fetch a profile of a running gateway, for go tool pprof",
 		ValidArgs: slices.Sorted(maps.Keys(profilePaths)),
-		Args:      cobra.MatchAll(cobra.ExactArgs(1), cobra.OnlyValidArgs),
+		Args:      cobra.MatchAll(takes(1, 1, "one argument: cpu, heap or goroutine"), cobra.OnlyValidArgs),
 		Example:   "  limpet profile cpu --time 30s -o cpu.pprof && go tool pprof -top cpu.pprof",
 	}
 	gateway := apiFlags(cmd)

@@ -61,12 +61,7 @@ target was not, or nothing could be sent, 2 when flags are wrong.`,
   limpet push --to group:fleet --to user:boss --ttl 30s --id order-7 < order.json
   limpet push --to session:0193... --base64 3q2+7w==
   limpet push --to all --priority low --kafka 10.0.0.1:9092 "down at noon"`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.MaximumNArgs(1)(cmd, args); err != nil {
-				return badUsage(fmt.Errorf("push takes one argument, the data: quote what has spaces"))
-			}
-			return nil
-		},
+		Args: takes(0, 1, "one argument, the data: quote what has spaces"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := gateway.check(cmd); err != nil {
 				return err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -25,12 +24,9 @@ func newRegistryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "registry",
 		Short: "Look after the directory that nodes share",
-		Args:  noArguments,
-		RunE: func(*cobra.Command, []string) error {
-			return badUsage(errors.New("name what to do: limpet registry check"))
-		},
 	}
 	cmd.AddCommand(newRegistryCheckCommand())
+	onlyGroups(cmd)
 	return cmd
 }
 

@@ -16,7 +16,7 @@ func newReloadCommand() *cobra.Command {
 		Long: `Have a running gateway read its configuration file again, as SIGHUP does, and
 print what has changed and what needs a restart. A file with faults changes
 nothing; the faults are printed, and the exit code is 1.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 	}
 	gateway := apiFlags(cmd)
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error {

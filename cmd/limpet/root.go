@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -48,6 +49,38 @@ func noArguments(c *cobra.Command, args []string) error {
 		return badUsage(fmt.Errorf("%s takes no arguments, but was given %q", c.CommandPath(), args[0]))
 	}
 	return nil
+}
+
+// takes refuses fewer arguments than least and more than most. what says which
+// a command takes.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		if len(args) < least || len(args) > most {
+			return badUsage(fmt.Errorf("%s takes %s", c.CommandPath(), what))
+		}
+		return nil
+	}
+}
+
+// onlyGroups makes cmd refuse to run without one of the commands below it, and
+// name them. cobra alone would print the help and call that a success, also
+// where a command was misspelt.
+func onlyGroups(cmd *cobra.Command) {
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		var names []string
+		for _, below := range cmd.Commands() {
+			names = append(names, below.Name())
+		}
+		known := strings.Join(names[:len(names)-1], ", ") + " or " + names[len(names)-1]
+		if len(names) == 1 {
+			known = names[0]
+		}
+		if len(args) > 0 {
+			return badUsage(fmt.Errorf("%s has no command %q: %s", cmd.CommandPath(), args[0], known))
+		}
+		return badUsage(fmt.Errorf("%s needs a command: %s", cmd.CommandPath(), known))
+	}
+	cmd.RunE = func(*cobra.Command, []string) error { return nil } // Args refuses first
 }
 
 // execute runs a command line to its end, writes an error to stderr, and

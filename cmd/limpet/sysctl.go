@@ -26,16 +26,10 @@ func newSysctlCommand() *cobra.Command {
 
 Exit status: 0 the host fits, 1 it falls short or something could not be written,
 2 bad usage.`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return badUsage(fmt.Errorf("sysctl has no command %q: check, capacity, render, apply or restore", args[0]))
-			}
-			return badUsage(errors.New("sysctl needs a command: check, capacity, render, apply or restore"))
-		},
-		RunE: func(*cobra.Command, []string) error { return nil }, // Args refuses first
 	}
 	c.AddCommand(newSysctlCheckCommand(), newSysctlCapacityCommand(), newSysctlRenderCommand(),
 		newSysctlApplyCommand(), newSysctlRestoreCommand())
+	onlyGroups(c)
 	return c
 }
 

@@ -48,12 +48,7 @@ func newWhereCommand() *cobra.Command {
 		Long: `Say on which node a principal is connected: node, session, since when, and the
 epoch. It asks the directory in Redis, or without --redis one gateway. The exit
 code is 1 when the principal is not connected.`,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.ExactArgs(1)(cmd, args); err != nil {
-				return badUsage(errors.New("where takes one argument, the principal"))
-			}
-			return nil
-		},
+		Args: takes(1, 1, "one argument, the principal"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			out := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 8, 2, ' ', 0)
 			found := 0
