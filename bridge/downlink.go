@@ -10,6 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/limpet-gateway/limpet/internal/tracing"
 )
 
 // Limits of a downlink.
@@ -226,7 +228,8 @@ func (d *Downlink) pushes(records []*kgo.Record) []*Push {
 			continue
 		}
 		p.origin = fmt.Sprintf("%d/%d", r.Partition, r.Offset)
-		p.Trace = d.cfg.Kafka.Tracer.Join(traceHeaders(r))
+		parent, state := traceHeaders(r)
+		p.Trace = d.cfg.Kafka.Tracer.Join(tracing.Service, parent, state)
 		pushes = append(pushes, &p)
 	}
 	return pushes

@@ -100,8 +100,16 @@ func TestTraces(t *testing.T) {
 			}
 		}
 	}
-	if _, values := p.scrape(); values[`limpet_traces_total{result="followed"}`] != 4 || values[`limpet_trace_spans_total{result="dropped"}`] != 0 {
-		t.Errorf("%v followed", values[`limpet_traces_total{result="followed"}`])
+	_, values := p.scrape()
+	for series, want := range map[string]float64{
+		`limpet_traces_total{by="client",result="followed"}`:  2, // its handshake and its message
+		`limpet_traces_total{by="service",result="followed"}`: 2,
+		`limpet_traces_total{by="node",result="followed"}`:    0,
+		`limpet_trace_spans_total{result="dropped"}`:          0,
+	} {
+		if got, ok := values[series]; !ok || got != want {
+			t.Errorf("%s is %v, want %v", series, got, want)
+		}
 	}
 }
 

@@ -31,7 +31,7 @@ func (g *Gateway) followHandshake(o *reactor.Opening) *handshakeSpans {
 		return spans
 	}
 	parent := string(o.Request.Header(tracing.Traceparent))
-	in := g.tracer.Join(parent, string(o.Request.Header(tracing.Tracestate)))
+	in := g.tracer.Join(tracing.Client, parent, string(o.Request.Header(tracing.Tracestate)))
 	upgrade := g.tracer.Start(in, tracing.Server, "upgrade")
 	if !upgrade.On() {
 		return nil
@@ -84,7 +84,7 @@ func (g *Gateway) follow(s reactor.Session, op session.Opcode, size int) tracing
 	if g.tracer == nil {
 		return tracing.Span{}
 	}
-	in := g.tracer.More(g.traced.take(s.ID()))
+	in := g.tracer.More(tracing.Client, g.traced.take(s.ID()))
 	if !in.On() {
 		in = g.tracer.Begin()
 	}

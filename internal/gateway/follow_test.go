@@ -86,3 +86,29 @@ func TestSessionTracesEnd(t *testing.T) {
 		}
 	}
 }
+
+// A fleet whose clients all set the sampled flag, on handshakes and so for their
+// messages, is followed as far as clients are; what the node samples itself goes
+// on, and sees that fleet as any other.
+func TestFleetThatSamplesAll(t *testing.T) {
+	const limit, clients = 8, 60
+	tr := tracing.New(tracing.Config{Provider: noop.NewTracerProvider(), Ratio: 1, PerSecond: limit})
+	_, url := startWith(t, Echo, func(g *Gateway) { g.SetTracer(tr) })
+	begun := time.Now()
+	for range clients {
+		c, _, err := websocket.DefaultDialer.Dial(url+"?id=chatty", http.Header{"Traceparent": {sampledParent}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = c.WriteMessage(websocket.TextMessage, []byte("hello"))
+		expect(t, c, "hello")
+		c.Close()
+	}
+	s, seconds := tr.Stats(), time.Since(begun).Seconds()
+	if most := limit / 4 * (1 + seconds); float64(s.Followed[tracing.Client]) > most || s.Followed[tracing.Client] == 0 {
+		t.Errorf("clients are followed %d times in %.1f s, want at most %.1f", s.Followed[tracing.Client], seconds, most)
+	}
+	if least := uint64(limit / 2); s.Followed[tracing.Node] < least {
+		t.Errorf("the node's own sampling has %d, want at least %d", s.Followed[tracing.Node], least)
+	}
+}

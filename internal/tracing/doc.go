@@ -7,8 +7,11 @@
 // A trace that somebody else began and samples (W3C Trace Context: the headers
 // traceparent and tracestate of a handshake, of an API request or of a Kafka
 // record) is joined; of what comes without one a share begins a trace here.
-// Both are bounded by a number per second, because a client may ask for more
-// than a collector takes: what is above is not followed, and counted.
+// Both are bounded by a number per second, because anybody can set the sampled
+// flag, and of all that is sent. At most a quarter is followed for clients, at
+// most half for them and services together (By); what is above is counted, and
+// from then on as good as what came without a trace. The other half is the
+// node's own, so that nobody can blind it.
 //
 // # Cost
 //

@@ -9,7 +9,7 @@ import (
 // chance have it followed. The request that it returns carries the place for
 // FromContext; end ends the step.
 func (t *Tracer) HTTP(r *http.Request, name string) (_ *http.Request, end func()) {
-	span := t.Start(t.Join(r.Header.Get(Traceparent), r.Header.Get(Tracestate)), Server, name)
+	span := t.Start(t.Join(Service, r.Header.Get(Traceparent), r.Header.Get(Tracestate)), Server, name)
 	if !span.On() {
 		return r, func() {}
 	}

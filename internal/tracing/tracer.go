@@ -8,7 +8,6 @@ import (
 
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
-	"golang.org/x/time/rate"
 )
 
 // DefaultPerSecond is the number of traces followed per second at most.
@@ -21,7 +20,7 @@ const scope = "github.com/limpet-gateway/limpet"
 type Config struct {
 	Provider   trace.TracerProvider // what spans are made by; it must sample all of them
 	Ratio      float64              // share, 0 to 1, of what comes without a trace that begins one
-	PerSecond  int                  // traces followed per second, joined ones included; 0 is DefaultPerSecond
+	PerSecond  int                  // traces followed per second, of which each By has a part; 0 is DefaultPerSecond
 	Principals bool                 // names principals in spans
 }
 
@@ -31,11 +30,10 @@ type Tracer struct {
 	// Fixed at construction.
 	provider   trace.TracerProvider
 	tracer     trace.Tracer
-	limit      *rate.Limiter
 	principals bool
 
-	ratio             atomic.Uint64 // bits of a float64
-	followed, limited atomic.Uint64
+	ratio  atomic.Uint64 // bits of a float64
+	budget *budget
 }
 
 // New returns a tracer over c.Provider.
@@ -46,8 +44,8 @@ func New(c Config) *Tracer {
 	t := &Tracer{
 		provider:   c.Provider,
 		tracer:     c.Provider.Tracer(scope),
-		limit:      rate.NewLimiter(rate.Limit(c.PerSecond), c.PerSecond),
 		principals: c.Principals,
+		budget:     newBudget(c.PerSecond),
 	}
 	t.ratio.Store(math.Float64bits(c.Ratio))
 	return t
@@ -60,8 +58,7 @@ func (t *Tracer) Tune(ratio float64, perSecond int) {
 		return
 	}
 	t.ratio.Store(math.Float64bits(ratio))
-	t.limit.SetLimit(rate.Limit(perSecond))
-	t.limit.SetBurst(perSecond)
+	t.budget.set(perSecond)
 }
 
 // Provider is what the spans of libraries on the way are made by.
@@ -70,20 +67,15 @@ func (t *Tracer) Provider() trace.TracerProvider { return t.provider }
 // Principals reports whether spans may name principals.
 func (t *Tracer) Principals() bool { return t != nil && t.principals }
 
-// Stats is what a tracer has decided. Counts only grow.
-type Stats struct {
-	Followed uint64 // begun here, or joined
-	Limited  uint64 // not followed, since there were too many in that second
-}
-
 // Stats may be called from any goroutine.
-func (t *Tracer) Stats() Stats { return Stats{t.followed.Load(), t.limited.Load()} }
+func (t *Tracer) Stats() Stats { return t.budget.stats() }
 
-// Join decides over something that came with these W3C headers, either of
-// which may be empty: the trace that they name is joined if it is sampled,
-// and without one that can be read a share begins a new trace. The result is
-// where its first span belongs.
-func (t *Tracer) Join(traceparent, tracestate string) Trace {
+// Join decides over something that came from by with these W3C headers, either
+// of which may be empty: the trace that they name is joined if it is sampled,
+// and without one that can be read a share begins a new trace. So it does where
+// too many are sampled, which loses a sender nothing that others have. The
+// result is where its first span belongs.
+func (t *Tracer) Join(by By, traceparent, tracestate string) Trace {
 	if t == nil {
 		return Trace{}
 	}
@@ -93,25 +85,28 @@ func (t *Tracer) Join(traceparent, tracestate string) Trace {
 		return t.Begin()
 	case !parent.On():
 		return Trace{} // its owner samples it out
-	default:
-		return t.admit(parent)
 	}
+	if t.budget.allow(by) {
+		return parent
+	}
+	return t.Begin()
 }
 
 // Begin has a share of the calls begin a trace.
 func (t *Tracer) Begin() Trace {
-	if t == nil || rand.Float64() >= math.Float64frombits(t.ratio.Load()) {
+	if t == nil || rand.Float64() >= math.Float64frombits(t.ratio.Load()) || !t.budget.allow(Node) {
 		return Trace{}
 	}
-	return t.admit(Trace{context.Background()})
+	return Trace{context.Background()}
 }
 
-// More decides whether to follow something further within in.
-func (t *Tracer) More(in Trace) Trace {
-	if t == nil || !in.On() {
+// More decides whether to follow something further within in, which came from
+// by.
+func (t *Tracer) More(by By, in Trace) Trace {
+	if t == nil || !in.On() || !t.budget.allow(by) {
 		return Trace{}
 	}
-	return t.admit(in)
+	return in
 }
 
 // Continue returns the place that these headers name, which another node of
@@ -119,15 +114,6 @@ func (t *Tracer) More(in Trace) Trace {
 func Continue(traceparent, tracestate string) Trace {
 	t, _ := parse(traceparent, tracestate)
 	return t
-}
-
-func (t *Tracer) admit(in Trace) Trace {
-	if !t.limit.Allow() {
-		t.limited.Add(1)
-		return Trace{}
-	}
-	t.followed.Add(1)
-	return in
 }
 
 // Trace is a place in a trace: spans that are started in it come below it. The

@@ -35,7 +35,7 @@ func TestJoin(t *testing.T) {
 		{"version ff", "ff-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", 0, false, false},
 		{"upper case", "00-4BF92F3577B34DA6A3CE929D0E0E4736-00F067AA0BA902B7-01", 0, false, false},
 	} {
-		got := tracer(c.ratio, 10).Join(c.parent, "")
+		got := tracer(c.ratio, 10).Join(Service, c.parent, "")
 		if got.On() != c.want || got.Joined() != c.joined {
 			t.Errorf("%s: followed %v, joined %v; want %v, %v", c.name, got.On(), got.Joined(), c.want, c.joined)
 		}
@@ -43,7 +43,7 @@ func TestJoin(t *testing.T) {
 }
 
 func TestHeadersTravel(t *testing.T) {
-	in := tracer(0, 10).Join(sampled, "vendor=1")
+	in := tracer(0, 10).Join(Service, sampled, "vendor=1")
 	parent, state := in.Headers()
 	if parent != sampled || state != "vendor=1" {
 		t.Errorf("%q %q", parent, state)
@@ -51,7 +51,7 @@ func TestHeadersTravel(t *testing.T) {
 	if again := Continue(parent, state); trace.SpanContextFromContext(again.Context()).TraceID().String() != "4bf92f3577b34da6a3ce929d0e0e4736" {
 		t.Errorf("%v", again.Context())
 	}
-	if _, state := tracer(0, 10).Join(sampled, "a="+strings.Repeat("x", maxTracestate)).Headers(); state != "" {
+	if _, state := tracer(0, 10).Join(Service, sampled, "a="+strings.Repeat("x", maxTracestate)).Headers(); state != "" {
 		t.Errorf("a tracestate of %d bytes is passed on", len(state))
 	}
 	if Continue(unsampled, "").On() || Continue("", "").On() {
@@ -62,19 +62,72 @@ func TestHeadersTravel(t *testing.T) {
 	}
 }
 
-// However many clients ask for it, no more than so many are followed.
-func TestClientsCannotForceTraces(t *testing.T) {
-	tr := tracer(1, 5)
-	followed := uint64(0)
-	for range 1000 {
-		if tr.Join(sampled, "").On() {
-			followed++
+// However many ask for it, each gets its part of the limit and no more, and what
+// the node samples itself has what is left.
+func TestNobodyElseUsesUpTheLimit(t *testing.T) {
+	const limit = 1000
+	for _, c := range []struct {
+		name string
+		ask  []By // one after the other, each as often as it likes
+		want [byAll]uint64
+	}{
+		{"the node alone", []By{Node}, [byAll]uint64{Node: limit}},
+		{"clients before it", []By{Client, Node}, [byAll]uint64{Client: limit / 4, Node: limit * 3 / 4}},
+		{"services before it", []By{Service, Node}, [byAll]uint64{Service: limit / 2, Node: limit / 2}},
+		{"clients, services", []By{Client, Service, Node}, [byAll]uint64{Client: limit / 4, Service: limit / 4, Node: limit / 2}},
+		{"services, clients", []By{Service, Client, Node}, [byAll]uint64{Service: limit / 2, Node: limit / 2}},
+		{"the node before them", []By{Node, Service, Client}, [byAll]uint64{Node: limit}},
+	} {
+		b := newBudget(limit)
+		for by, bucket := range b.limits { // does not fill meanwhile
+			bucket.SetLimit(0)
+			if got, want := bucket.Burst(), limit>>by; got != want {
+				t.Errorf("%v has a bucket of %d, want %d", By(by), got, want)
+			}
+		}
+		for _, by := range c.ask {
+			for range 2 * limit {
+				b.allow(by)
+			}
+		}
+		s := b.stats()
+		if s.Followed != c.want {
+			t.Errorf("%s: %v followed, want %v", c.name, s.Followed, c.want)
+		}
+		for _, by := range c.ask {
+			if s.Followed[by]+s.Limited[by] != 2*limit {
+				t.Errorf("%s: %v are followed and %v limited by %v, of %d", c.name, s.Followed[by], s.Limited[by], by, 2*limit)
+			}
 		}
 	}
-	s := tr.Stats()
-	// The bucket holds 5, and fills by 5 a second while the test runs.
-	if followed < 5 || followed > 900 || s.Followed != followed || s.Limited != 1000-followed {
-		t.Errorf("%d followed, %+v", followed, s)
+}
+
+// A bucket fills at its part of the limit, also of the smallest one.
+func TestPartsOfTheLimit(t *testing.T) {
+	b := newBudget(1)
+	for _, perSecond := range []int{1, 7, 100} {
+		b.set(perSecond)
+		for by, part := range map[By]float64{Node: 1, Service: 0.5, Client: 0.25} {
+			if got := b.limits[by]; float64(got.Limit()) != part*float64(perSecond) || got.Burst() < 1 {
+				t.Errorf("of %d a second: %v has %v and a bucket of %d", perSecond, by, got.Limit(), got.Burst())
+			}
+		}
+	}
+}
+
+// A client that asks for more than clients have is no worse off for it than one
+// that does not ask: a share of what it sends begins a trace here.
+func TestAboveThePartAsWithoutATrace(t *testing.T) {
+	for ratio, want := range map[float64]bool{0: false, 1: true} {
+		tr := tracer(ratio, 1<<20)
+		tr.budget.limits[Client].SetLimit(0)
+		tr.budget.limits[Client].SetBurst(1)
+		if in := tr.Join(Client, sampled, ""); !in.Joined() {
+			t.Error("the first is not joined")
+		}
+		if in := tr.Join(Client, sampled, ""); in.On() != want || in.Joined() {
+			t.Errorf("with a share of %v: followed %v, joined %v", ratio, in.On(), in.Joined())
+		}
 	}
 }
 
@@ -115,8 +168,8 @@ func TestTune(t *testing.T) {
 func TestNotFollowedAllocatesNothing(t *testing.T) {
 	for name, tr := range map[string]*Tracer{"off": nil, "sampled out": tracer(0, 10)} {
 		if n := testing.AllocsPerRun(1000, func() {
-			in := tr.Join("", "")
-			in = tr.More(in)
+			in := tr.Join(Client, "", "")
+			in = tr.More(Client, in)
 			if !in.On() {
 				in = tr.Begin()
 			}
