@@ -12,7 +12,7 @@ import (
 var arrows = map[string][]string{
 	"cmd":       {"*"},
 	"reactor":   {"wsproto", "internal/session"},
-	"wsproto":   {"internal/session"},
+	"wsproto":   {},
 	"registry":  {"internal/session"},
 	"bridge":    {"internal/session", "internal/histogram", "internal/tracing"},
 	"bench":     {"bench/load", "bench/probe", "bench/report", "bench/target"},
@@ -24,22 +24,30 @@ var arrows = map[string][]string{
 	"bench/target": {"bench/probe"},
 	"bench/report": {"bench/probe", "bench/target"},
 
-	"internal/api":                {"internal/listen"},
-	"internal/auth":               {"internal/session"},
-	"internal/config":             {"internal/nearest"},
-	"internal/live":               {"internal/telemetry"},
-	"internal/tracing":            {},
-	"internal/tracing/otlp":       {},
-	"internal/telemetry":          {"internal/admission", "internal/auth", "reactor", "registry", "registry/redisdir", "bridge", "internal/session", "internal/overload", "internal/meter", "internal/histogram", "internal/tracing", "internal/tracing/otlp"},
-	"internal/gateway":            {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/tracing", "internal/api", "internal/overload", "internal/meter"},
+	"internal/api":          {"internal/listen"},
+	"internal/auth":         {"internal/session"},
+	"internal/config":       {"internal/nearest"},
+	"internal/live":         {"internal/telemetry"},
+	"internal/tracing":      {},
+	"internal/tracing/otlp": {},
+	"internal/telemetry":    {"internal/admission", "internal/auth", "reactor", "registry", "registry/redisdir", "bridge", "internal/session", "internal/overload", "internal/meter", "internal/histogram", "internal/tracing", "internal/tracing/otlp"},
+	"internal/gateway":      {"reactor", "wsproto", "registry", "bridge", "internal/auth", "internal/session", "internal/tracing", "internal/api", "internal/overload", "internal/meter"},
+	"internal/cluster":      {"registry", "registry/redisdir", "bridge", "internal/api"},
+	"registry/redisdir":     {"registry", "internal/session", "internal/histogram"},
+	"bridge/embedded":       {"internal/listen"},
+	"bridge/client":         {"bridge", "internal/session"},
+
+	"bridge/kafkatest":            {"internal/freeport"},
 	"internal/freeport":           {},
 	"internal/program":            {},
+	"internal/tracing/tracetest":  {},
 	"registry/redisdir/redistest": {"internal/freeport", "internal/program"},
-	"internal/cluster":            {"registry", "registry/redisdir", "bridge", "internal/api", "internal/session"},
-	"registry/redisdir":           {"registry", "internal/session", "internal/histogram"},
-	"bridge/embedded":             {"internal/listen"},
-	"bridge/kafkatest":            {"internal/freeport"},
-	"bridge/client":               {"bridge", "internal/session"},
+}
+
+// forTests are packages that start real counterparts for tests. Only tests, and
+// each other, import them: the binary must not hold them.
+var forTests = []string{
+	"bridge/kafkatest", "internal/freeport", "internal/program", "internal/tracing/tracetest", "registry/redisdir/redistest",
 }
 
 // testArrows lists what tests may import beyond that: real counterparts to
@@ -48,7 +56,7 @@ var testArrows = map[string][]string{
 	"reactor":           {"internal/proxyheader", "internal/admission"},
 	"bridge":            {"bridge/embedded", "bridge/kafkatest"},
 	"registry/redisdir": {"registry/redisdir/redistest"},
-	"internal/cluster":  {"registry/redisdir/redistest", "bridge/embedded"},
+	"internal/cluster":  {"registry/redisdir/redistest", "bridge/embedded", "internal/session"},
 	"bridge/client":     {"bridge/embedded"},
 
 	"internal/tracing/otlp": {"internal/tracing", "internal/tracing/tracetest"},
@@ -105,6 +113,34 @@ func TestArrows(t *testing.T) {
 			inTest := f.test && slices.Contains(testArrows[f.pkg], to)
 			if ours && to != f.pkg && !inTest && !allowed(f.pkg, to) {
 				t.Errorf("%s: %s must not import %s: %s", f.name, f.pkg, to, reason(f.pkg, to))
+			}
+			if ours && slices.Contains(forTests, to) && !f.test && !slices.Contains(forTests, f.pkg) {
+				t.Errorf("%s imports %s, which is for tests", f.name, to)
+			}
+		}
+	}
+}
+
+// An arrow that nothing needs any more is taken out, so that the lists say what is.
+func TestArrowsAreUsed(t *testing.T) {
+	used := map[[2]string]bool{}
+	for _, f := range tree(t) {
+		for _, imported := range f.imports {
+			if to, ours := strings.CutPrefix(imported, module+"/"); ours {
+				used[[2]string{f.pkg, to}] = true
+			}
+		}
+	}
+	for name, list := range map[string]map[string][]string{"arrows": arrows, "testArrows": testArrows} {
+		for from, targets := range list {
+			for _, to := range targets {
+				needed := to == "*"
+				for arrow := range used {
+					needed = needed || within(arrow[0], from) && arrow[1] == to
+				}
+				if !needed {
+					t.Errorf("%s: no file of %s imports %s", name, from, to)
+				}
 			}
 		}
 	}
