@@ -30,6 +30,7 @@ func startCluster(t testing.TB, n int, args ...string) []*process {
 // Whatever node a user is on, and whatever node or topic a push comes by, it
 // arrives once.
 func TestPushesAcrossNodes(t *testing.T) {
+	t.Parallel()
 	nodes := startCluster(t, 2)
 	a, b := nodes[0].mustDial("a"), nodes[1].mustDial("b")
 	nodes[0].want("POST", "/v1/push", `{"to":["user:a","user:b"],"data":"by HTTP"}`, 200)

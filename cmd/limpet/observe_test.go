@@ -74,6 +74,7 @@ func (p *process) waitLog(words ...string) string {
 }
 
 func TestStats(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, 0)
 	c := p.mustDial("dev1")
 	p.mustDial("dev2")
@@ -103,6 +104,7 @@ func TestStats(t *testing.T) {
 
 // Each kind of profile is one that go tool pprof reads, of this gateway.
 func TestProfile(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, 0, "--uplink=echo")
 	c := p.mustDial("dev1")
 	done := make(chan struct{})
@@ -226,6 +228,7 @@ func pty(t *testing.T) (keys *os.File, terminal *os.File, seen *screen) {
 
 // top shows a running gateway in a real terminal, follows it, and leaves at q.
 func TestTop(t *testing.T) {
+	t.Parallel()
 	p := startProcess(t, 0, "--uplink=echo")
 	keys, terminal, seen := pty(t)
 	top := exec.Command("limpet", "top", "--api", p.API, "--interval", "100ms")

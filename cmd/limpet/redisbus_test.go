@@ -12,6 +12,7 @@ import (
 // the other, again after a restart of Redis. While Redis hangs the sessions of
 // the node that is told still get it, and nobody waits long.
 func TestPushesThroughRedis(t *testing.T) {
+	t.Parallel()
 	redis := redistest.Start(t)
 	start := func(name string) *process {
 		return startProcess(t, 0, "--node="+name, "--redis="+redis.URL(), "--uplink=echo", "--redis-lease=5s", "--drain-window=0s", "--api-token="+testToken, "--broadcast-rate=1000")

@@ -19,6 +19,7 @@ const scriptTime = 90 * time.Second
 
 // TestScripts runs the conversations with the command line in testdata/script.
 func TestScripts(t *testing.T) {
+	t.Parallel()
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,

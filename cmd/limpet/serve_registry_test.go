@@ -42,6 +42,7 @@ func awaitCommand(t *testing.T, code int, part string, args ...string) string {
 // Two nodes share a Redis: who is where is known on both, a newer session
 // displaces the older one on the other node, and the tools tell.
 func TestNodesShareADirectory(t *testing.T) {
+	t.Parallel()
 	redis := redistest.Start(t)
 	start := func(name string) *process {
 		return startProcess(t, 0, "--node="+name, "--redis="+redis.URL(), "--uplink=echo", "--drain-window=0s", "--redis-lease=5s")

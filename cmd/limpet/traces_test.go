@@ -27,6 +27,7 @@ func traceparent(trace string) string { return "00-" + trace + "-" + callerSpan 
 // service's push, by Kafka or HTTP, to the socket; a collector has them, with
 // nothing of what they carried.
 func TestTraces(t *testing.T) {
+	t.Parallel()
 	collector := tracetest.Start(t)
 	p := startProcess(t, 0, "--trace-endpoint="+collector.URL, "--trace-sample=0", "--auth=jwt", "--jwt-secret="+jwtSecret)
 	c, resp, err := websocket.DefaultDialer.Dial("ws://"+p.Listen+"/ws", http.Header{
