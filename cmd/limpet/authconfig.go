@@ -21,22 +21,12 @@ func (n *node) prepareAuth(context.Context) error {
 	if !n.cfg.Authenticates() {
 		return nil
 	}
-	n.auth, err = auth.New(authConfig(&n.cfg, n.log, n.gateway.Decided, n.authTrouble))
+	n.auth, err = auth.New(authConfig(&n.cfg, n.log, n.gateway.Decided, n.ready.Set))
 	if err != nil {
 		return err
 	}
 	n.gateway.SetAuth(n.auth, n.cfg.AuthTimeout, n.cfg.Node)
 	return nil
-}
-
-// authTrouble has /readyz say what authentication lacks. The node stays ready:
-// the sessions that it has are served.
-func (n *node) authTrouble(part, trouble string) {
-	if trouble == "" {
-		n.ready.Restore(part)
-		return
-	}
-	n.ready.Degrade(part, trouble)
 }
 
 func admissionLimits(c *config.Serve) admission.Limits {

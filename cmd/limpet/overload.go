@@ -7,7 +7,6 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/bridge/embedded"
-	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/meter"
@@ -48,7 +47,7 @@ func (n *node) guardMemory(context.Context) error {
 		Read: relief.Read, Release: relief.Release, Log: n.log,
 		Act: func(d overload.Decision, r overload.Reading) {
 			relief.Act(d, r)
-			reportOverload(&n.ready, d, r) // each time: its numbers are of the latest reading
+			n.ready.Set("overload", d.Explain(r)) // each time: its numbers are of the latest reading
 		},
 	})
 	ctx, cancel := context.WithCancel(context.Background())
@@ -84,25 +83,11 @@ func (n *node) checkBudget(memory *meter.MemoryMeter) error {
 		config.FormatSize(n.memory.Budget>>10<<10), n.memory.BudgetFrom, why, config.FormatSize((need+1<<20-1)>>20<<20))
 }
 
-// Parts of the budget that buffers may have, as divisors. Their configured
-// sizes suit a host; a small budget comes first, because a buffer fills faster
-// than memory is read.
-const (
-	uplinkPart = 4
-	// insidePart is that of what waits for a broker in the same process, which
-	// has the records, too, and the requests that bring them.
-	insidePart = 8
-	brokerPart = 8 // of the embedded broker's log in memory, which takes about twice its records
-)
-
 // fitUplink keeps what waits for Kafka within its part of the budget, as long
 // as the largest messages still fit.
 func (n *node) fitUplink(c *bridge.UplinkConfig) {
-	configured, part := c.BufferedBytes, n.memory.Budget/uplinkPart
-	if n.broker != nil {
-		part = n.memory.Budget / insidePart
-	}
-	if c.BufferedBytes = min(configured, max(part, c.LeastBufferedBytes())); c.BufferedBytes < configured {
+	configured, limit := c.BufferedBytes, gateway.UplinkLimit(n.memory.Budget, n.broker != nil)
+	if c.BufferedBytes = min(configured, max(limit, c.LeastBufferedBytes())); c.BufferedBytes < configured {
 		n.log.Info("uplink-buffer is too large a part of memory-budget; less is used", "uplink_buffer", configured, "used", c.BufferedBytes)
 	}
 }
@@ -111,32 +96,6 @@ func (n *node) fitUplink(c *bridge.UplinkConfig) {
 // where its size was not configured.
 func (n *node) fitBroker(c *embedded.Config) {
 	if c.MaxBytes == 0 && c.DataDir == "" {
-		c.MaxBytes = min(embedded.DefaultMaxBytesMemory, max(n.memory.Budget/brokerPart, embedded.MinMaxBytes))
+		c.MaxBytes = min(embedded.DefaultMaxBytesMemory, max(gateway.BrokerLimit(n.memory.Budget), embedded.MinMaxBytes))
 	}
-}
-
-// given says what a level costs, in the words of /readyz.
-var given = map[overload.Level]string{
-	overload.DropLow:   "messages of low priority are dropped",
-	overload.RefuseNew: "newcomers get 503, only the latest of medium priority is kept, low is dropped",
-	overload.Shed:      "idle and low-priority sessions are closed, newcomers get 503",
-}
-
-// reportOverload has /readyz say what the node gives up. It stays ready: the
-// sessions that it has are served.
-func reportOverload(ready *api.Readiness, d overload.Decision, r overload.Reading) {
-	text, ok := given[d.Level]
-	if !ok {
-		ready.Restore("overload")
-		return
-	}
-	switch d.Worst() {
-	case overload.Memory:
-		text += fmt.Sprintf(": memory is at %d%% of its budget", r.Used*100/r.Budget)
-	case overload.CPU:
-		text += fmt.Sprintf(": the processors are busy and the event loops %v behind", r.Lag)
-	case overload.Kafka:
-		text += fmt.Sprintf(": %.0f%% of the uplink's buffer wait for Kafka", r.Backlog*100)
-	}
-	ready.Degrade("overload", text)
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"testing"
 	"time"
 
@@ -14,6 +13,7 @@ import (
 // A node whose Kafka is away says so, goes on serving, and says when Kafka is
 // back.
 func TestReadyzTellsThatKafkaIsAway(t *testing.T) {
+	t.Parallel()
 	config := embedded.Config{DataDir: t.TempDir()}
 	for _, s := range bridge.NewTopics(bridge.DefaultTopicPrefix).Specs(2, 4) {
 		config.Topics = append(config.Topics, embedded.Topic{Name: s.Name, Partitions: s.Partitions})
@@ -50,31 +50,4 @@ func TestReadyzTellsThatKafkaIsAway(t *testing.T) {
 	}
 	t.Cleanup(broker.Close)
 	wait("ready")
-}
-
-// A broker that answers and takes nothing, as with a full disk, is told too.
-func TestKafkaHealth(t *testing.T) {
-	away := errors.New("connection refused")
-	var h kafkaHealth
-	for i, c := range []struct {
-		pinged error
-		stats  bridge.UplinkStats
-		want   string
-	}{
-		{nil, bridge.UplinkStats{}, ""},
-		{nil, bridge.UplinkStats{Acked: 5, Outstanding: 9}, ""},
-		{away, bridge.UplinkStats{Acked: 5, Outstanding: 9}, "does not answer"},
-		{nil, bridge.UplinkStats{Acked: 5, Outstanding: 9}, ""}, // no failure, and no time yet to be acknowledged
-		{nil, bridge.UplinkStats{Acked: 5, Outstanding: 9, Retried: 3}, "fails what is written to it"},
-		{nil, bridge.UplinkStats{Acked: 5, Outstanding: 9, Retried: 3}, "fails what is written to it"}, // between two attempts
-		{away, bridge.UplinkStats{Acked: 5, Outstanding: 9, Retried: 3}, "does not answer"},
-		{nil, bridge.UplinkStats{Acked: 5, Outstanding: 9, Retried: 4}, "fails what is written to it"},
-		{nil, bridge.UplinkStats{Acked: 6, Outstanding: 8, Retried: 5}, ""}, // one is taken
-		{nil, bridge.UplinkStats{Acked: 6, Outstanding: 8, Retried: 6}, "fails what is written to it"},
-		{nil, bridge.UplinkStats{Acked: 6, Outstanding: 0, Retried: 6}, ""},
-	} {
-		if got := h.look(c.pinged, c.stats); got != c.want {
-			t.Errorf("look %d: %q, want %q", i, got, c.want)
-		}
-	}
 }

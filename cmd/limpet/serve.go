@@ -249,7 +249,7 @@ func (n *node) startDownlink(context.Context) error {
 	ctx, cancel := context.WithCancel(context.Background())
 	n.downlink = &downlinkTask{down, cancel, make(chan struct{})}
 	var tasks sync.WaitGroup
-	tasks.Go(func() { n.watchKafka(ctx) })
+	tasks.Go(func() { n.uplink.Watch(ctx, func(trouble string) { n.ready.Set("kafka", trouble) }) })
 	go func() {
 		defer close(n.downlink.done)
 		defer tasks.Wait()

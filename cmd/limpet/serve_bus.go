@@ -47,7 +47,7 @@ func (n *node) prepareKafkaBus(ctx context.Context, router *bridge.RouterConfig)
 	}
 	if n.directory != nil {
 		n.directory.inboxes.Lease(redisdir.InboxTopic{
-			Name: c.Topics.Inbox, Partitions: bus.InboxPartitions(), Changed: func(why error) { reportPart(&n.ready, "inbox", why) },
+			Name: c.Topics.Inbox, Partitions: bus.InboxPartitions(), Changed: tellPart(&n.ready, "inbox"),
 		})
 	}
 	router.Bus = bus
@@ -58,7 +58,7 @@ func (n *node) prepareKafkaBus(ctx context.Context, router *bridge.RouterConfig)
 func (n *node) prepareRedisBus(router *bridge.RouterConfig) error {
 	transport, err := redisdir.NewPubSub(redisdir.PubSubConfig{
 		URL: n.cfg.Redis, CallTimeout: n.cfg.RedisTimeout, Log: n.log,
-		Changed: func(why error) { reportPart(&n.ready, "bus", why) },
+		Changed: tellPart(&n.ready, "bus"),
 	})
 	if err != nil {
 		return badUsage(err)
@@ -69,13 +69,14 @@ func (n *node) prepareRedisBus(router *bridge.RouterConfig) error {
 	return nil
 }
 
-// reportPart has /readyz say what a part of the way between nodes lacks. The
-// node stays ready: it serves its own sessions.
-func reportPart(ready *api.Readiness, part string, why error) {
-	if why == nil {
-		ready.Restore(part)
-	} else {
-		ready.Degrade(part, why.Error())
+// tellPart has /readyz say what a part of the way between nodes lacks.
+func tellPart(ready *api.Readiness, part string) func(why error) {
+	return func(why error) {
+		trouble := ""
+		if why != nil {
+			trouble = why.Error()
+		}
+		ready.Set(part, trouble)
 	}
 }
 

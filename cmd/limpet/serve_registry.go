@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 
 	"github.com/limpet-gateway/limpet/internal/api"
@@ -29,7 +28,7 @@ func (n *node) joinDirectory(context.Context) error {
 	}
 	c := directoryConfig(&n.cfg, n.log)
 	c.Displaced = func(id session.ID) { _ = n.engine.CloseSession(id, session.Displaced) } // gone is as good
-	c.Changed = func(s redisdir.State, why error) { reportDirectory(&n.ready, s, why) }
+	c.Changed = func(s redisdir.State, why error) { tellDirectory(&n.ready, s, why) }
 	if n.uplink != nil && n.cfg.Events {
 		c.Lost = cluster.LostEvents(n.uplink.Event)
 	}
@@ -38,21 +37,20 @@ func (n *node) joinDirectory(context.Context) error {
 		return badUsage(err)
 	}
 	n.directory = &directoryTask{directory: directory, inboxes: cluster.NewInboxes(directory)}
-	reportDirectory(&n.ready, directory.State(), nil)
+	tellDirectory(&n.ready, directory.State(), nil)
 	return nil
 }
 
-// reportDirectory has /readyz say whether other nodes are known. The node
-// stays ready without: it serves from its own table.
-func reportDirectory(ready *api.Readiness, s redisdir.State, why error) {
-	switch {
-	case s.Connected() || s == redisdir.Stopped:
-		ready.Restore("redis")
-	case why != nil:
-		ready.Degrade("redis", fmt.Sprintf("%v: working from this node's own table: %v", s, why))
-	default:
-		ready.Degrade("redis", s.String()+": working from this node's own table")
+// tellDirectory has /readyz say whether other nodes are known.
+func tellDirectory(ready *api.Readiness, s redisdir.State, why error) {
+	trouble := ""
+	if !s.Connected() && s != redisdir.Stopped {
+		trouble = s.String() + ": working from this node's own table"
+		if why != nil {
+			trouble += ": " + why.Error()
+		}
 	}
+	ready.Set("redis", trouble)
 }
 
 func (n *node) startDirectory(context.Context) error {

@@ -56,22 +56,20 @@ func (r *Readiness) Drain() {
 	r.draining = true
 }
 
-// Degrade reports that part does not work and why; a later call for the same
-// part replaces the reason.
-func (r *Readiness) Degrade(part, reason string) {
+// Set tells what is wrong with a part of the node, for people and without
+// secrets; empty: it works. A later call for the same part replaces it. The node
+// stays ready: it serves its own sessions.
+func (r *Readiness) Set(part, trouble string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	if trouble == "" {
+		delete(r.degraded, part)
+		return
+	}
 	if r.degraded == nil {
 		r.degraded = map[string]string{}
 	}
-	r.degraded[part] = reason
-}
-
-// Restore reports that part works again.
-func (r *Readiness) Restore(part string) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.degraded, part)
+	r.degraded[part] = trouble
 }
 
 // Report returns the readiness of this moment.

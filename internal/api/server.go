@@ -107,7 +107,7 @@ func (s *Server) Serve() {
 	go func() {
 		if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
 			s.config.Log.Error("the API address is no longer served", "error", err)
-			s.config.Readiness.Degrade("api", err.Error())
+			s.config.Readiness.Set("api", err.Error())
 		}
 	}()
 }

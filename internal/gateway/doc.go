@@ -8,7 +8,7 @@
 // Authenticator that works away from the loops.
 //
 // relief.go reads what the parts hold for package overload, and has them give
-// up what its levels ask for.
+// up what its levels ask for; budget.go is what they may hold in all.
 //
 // Open, Message and Close run on the event loops, the methods of Local on the
 // downlink's goroutines. The gateway keeps no state of its own per session:

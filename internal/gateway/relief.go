@@ -30,31 +30,10 @@ type Relief struct {
 	blind  bool
 }
 
-// Shares of the budget, as divisors.
-const (
-	// crowdShare is the part of the budget that unsent bytes may take, and as
-	// much that unfinished ones may, before anything is short.
-	crowdShare = 4
-	// leastInbound is what unfinished input may take whatever else is taken,
-	// so that short messages in two pieces get through.
-	leastInbound = 64
-	// leastRelease is the part of the budget that a collection must promise
-	// before it is worth its time.
-	leastRelease = 32
-)
-
 // newcomerCost is more than a newcomer takes before the next reading: its
 // socket in the kernel, gnet's connection, and an unfinished request of usual
 // length.
 const newcomerCost = 8 << 10
-
-// CrowdLimit is what all sessions together may have unsent, and unfinished, of
-// a budget: the engine's OutboundBytes and InboundBytes.
-func CrowdLimit(budget int64) int64 { return budget / crowdShare }
-
-// BudgetForMessages is the smallest budget in which one message of the largest
-// size can be gathered: while it grows there are two buffers of it.
-func BudgetForMessages(largest int64) int64 { return 2 * largest * crowdShare }
 
 // Read takes a reading.
 func (r *Relief) Read() overload.Reading {
