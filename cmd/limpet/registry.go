@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/limpet-gateway/limpet/internal/api/client"
+	"github.com/limpet-gateway/limpet/internal/listing"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
 	"github.com/spf13/cobra"
 )
@@ -68,7 +70,7 @@ wrong four times in four seconds is printed, and the exit code is 1.`,
 						addr = given
 					}
 					if addr != "" {
-						tables[n.ID] = redisdir.RemoteTable{API: addr, Token: token}
+						tables[n.ID] = listing.Remote{API: client.API{Addr: addr, Token: token}}
 					}
 					sessions += n.Sessions
 				}

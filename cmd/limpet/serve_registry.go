@@ -8,6 +8,7 @@ import (
 	"github.com/limpet-gateway/limpet/internal/cluster"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
+	"github.com/limpet-gateway/limpet/internal/listing"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
 )
@@ -92,8 +93,8 @@ func (n *node) cluster() gateway.Cluster {
 
 // serveTable lists the node's table for limpet registry check.
 func (n *node) serveTable() {
-	n.api.Handle("GET "+redisdir.SessionsPath, n.table.SessionsHandler())
-	n.api.Handle("GET "+redisdir.GroupsPath, n.table.GroupsHandler())
+	n.api.Handle("GET "+listing.SessionsPath, listing.Sessions(n.table))
+	n.api.Handle("GET "+listing.GroupsPath, listing.Groups(n.table))
 }
 
 func directoryConfig(c *config.Serve, log *slog.Logger) redisdir.Config {

@@ -27,6 +27,7 @@ var arrows = map[string][]string{
 	"internal/api":          {"internal/listen"},
 	"internal/auth":         {"internal/session"},
 	"internal/config":       {"internal/nearest"},
+	"internal/listing":      {"registry", "internal/api/client", "internal/session"},
 	"internal/live":         {"internal/telemetry"},
 	"internal/tracing":      {},
 	"internal/tracing/otlp": {},

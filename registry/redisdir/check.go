@@ -10,6 +10,12 @@ import (
 	"github.com/limpet-gateway/limpet/registry"
 )
 
+// NodeTable is the table of one node, as the checker sees it.
+type NodeTable interface {
+	Walk(ctx context.Context, visit func(principal string, s registry.Session)) error
+	WalkGroups(ctx context.Context, visit func(group string, members int)) error
+}
+
 // Disagreement is one difference between the directory and a node's table
 // that was there each time the checker looked.
 type Disagreement struct {
@@ -148,25 +154,4 @@ func checkOnce(ctx context.Context, r *Reader, tables map[string]NodeTable) (map
 			Says: fmt.Sprintf("table has %d members, the directory none", n)}] = true
 	}
 	return wrong, nil
-}
-
-// LocalTable is a table in this process.
-type LocalTable struct{ *registry.Table }
-
-// Walk implements NodeTable.
-func (t LocalTable) Walk(ctx context.Context, visit func(string, registry.Session)) error {
-	t.Table.Walk(func(e registry.Entry) bool {
-		visit(string(e.Principal), e.Session)
-		return ctx.Err() == nil
-	})
-	return ctx.Err()
-}
-
-// WalkGroups implements NodeTable.
-func (t LocalTable) WalkGroups(ctx context.Context, visit func(string, int)) error {
-	t.Table.WalkGroups(func(name []byte, members int) bool {
-		visit(string(name), members)
-		return ctx.Err() == nil
-	})
-	return ctx.Err()
 }

@@ -224,7 +224,7 @@ func agree(t testing.TB, url string, nodes ...*testNode) {
 	defer r.Close()
 	tables := map[string]NodeTable{}
 	for _, n := range nodes {
-		tables[n.id] = LocalTable{n.table}
+		tables[n.id] = localTable{n.table}
 	}
 	eventually(t, 20*time.Second, func() string {
 		for _, n := range nodes {
@@ -311,4 +311,23 @@ func keysLeft(s *redistest.Server) []string {
 		left = append(left, key)
 	}
 	return left
+}
+
+// localTable is a table in this process.
+type localTable struct{ *registry.Table }
+
+func (t localTable) Walk(ctx context.Context, visit func(string, registry.Session)) error {
+	t.Table.Walk(func(e registry.Entry) bool {
+		visit(string(e.Principal), e.Session)
+		return ctx.Err() == nil
+	})
+	return ctx.Err()
+}
+
+func (t localTable) WalkGroups(ctx context.Context, visit func(string, int)) error {
+	t.Table.WalkGroups(func(name []byte, members int) bool {
+		visit(string(name), members)
+		return ctx.Err() == nil
+	})
+	return ctx.Err()
 }

@@ -217,7 +217,7 @@ func agreeWithChild(t testing.TB, url string, c *child, nodes ...*testNode) {
 	defer r.Close()
 	tables := map[string]NodeTable{c.id: c}
 	for _, n := range nodes {
-		tables[n.id] = LocalTable{n.table}
+		tables[n.id] = localTable{n.table}
 	}
 	eventually(t, 20*time.Second, func() string {
 		if state := strings.Fields(c.ask("state")[0]); state[0] != "joined" || state[1] != "0" {

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"time"
-
-	"github.com/limpet-gateway/limpet/registry"
 )
 
 // Reader looks at the directory from outside, without being a node: it holds
@@ -47,17 +45,9 @@ func (r *Reader) Close() { r.store.close() }
 // after yet; oldest first.
 func (r *Reader) Nodes(ctx context.Context) ([]Node, error) { return r.store.nodes(ctx) }
 
-// Buckets returns the number of buckets of principals.
-func (r *Reader) Buckets() int { return int(r.store.layout().buckets) }
-
 // Lookup is Directory.Lookup.
 func (r *Reader) Lookup(ctx context.Context, principals []string, found func(i int, l Location)) error {
 	return lookup(ctx, r.store, r.watch, principals, found)
-}
-
-// LookupGroups is Directory.LookupGroups.
-func (r *Reader) LookupGroups(ctx context.Context, names []string, found func(i int, p Presence)) error {
-	return lookupGroups(ctx, r.store, r.watch, names, found)
 }
 
 // Walk calls visit for every session in the directory. Those of dead nodes,
@@ -108,15 +98,4 @@ func (r *Reader) WalkGroups(ctx context.Context, visit func(group string, p Pres
 		}
 		return nil
 	})
-}
-
-var _ interface {
-	Lookup(context.Context, []string, func(int, Location)) error
-	LookupGroups(context.Context, []string, func(int, Presence)) error
-} = (*Directory)(nil)
-
-// NodeTable is the table of one node, as the checker sees it.
-type NodeTable interface {
-	Walk(ctx context.Context, visit func(principal string, s registry.Session)) error
-	WalkGroups(ctx context.Context, visit func(group string, members int)) error
 }

@@ -76,7 +76,7 @@ func (a API) Post(ctx context.Context, path string, document, v any) error {
 func (a API) exchange(ctx context.Context, method, path string, body []byte, v any) error {
 	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	answer, err := a.open(ctx, method, path, body)
+	answer, err := a.open(ctx, method, path, body, timeout)
 	if err != nil {
 		return err
 	}
@@ -88,23 +88,38 @@ func (a API) exchange(ctx context.Context, method, path string, body []byte, v a
 }
 
 // Copy writes what is at path to w and returns how many bytes that were. The
-// answer may take as long as longest.
-func (a API) Copy(ctx context.Context, path string, longest time.Duration, w io.Writer) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, longest+timeout)
-	defer cancel()
-	body, err := a.open(ctx, http.MethodGet, path, nil)
-	if err != nil {
-		return 0, err
-	}
-	defer body.Close() //nolint:errcheck // read to its end
-	n, err := io.Copy(w, body)
-	if err != nil {
-		return n, fmt.Errorf("http://%s%s: %w", a.Addr, path, err)
-	}
-	return n, nil
+// answer may take as long as longest, and begin at its end: a profile is
+// measured first.
+func (a API) Copy(ctx context.Context, path string, longest time.Duration, w io.Writer) (n int64, err error) {
+	err = a.stream(ctx, path, longest+timeout, longest+timeout, func(body io.Reader) error {
+		n, err = io.Copy(w, body)
+		return err
+	})
+	return n, err
 }
 
-func (a API) open(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
+// Read gives what is at path to read, which returns when it has enough. The
+// answer begins as soon as any other, and may take as long as longest.
+func (a API) Read(ctx context.Context, path string, longest time.Duration, read func(body io.Reader) error) error {
+	return a.stream(ctx, path, timeout, longest, read)
+}
+
+func (a API) stream(ctx context.Context, path string, first, longest time.Duration, read func(body io.Reader) error) error {
+	ctx, cancel := context.WithTimeout(ctx, longest)
+	defer cancel()
+	body, err := a.open(ctx, http.MethodGet, path, nil, first)
+	if err != nil {
+		return err
+	}
+	defer body.Close() //nolint:errcheck // it was read, or nobody wants the rest
+	if err := read(body); err != nil {
+		return fmt.Errorf("http://%s%s: %w", a.Addr, path, err)
+	}
+	return nil
+}
+
+// open returns the body of an answer with status 200 that begins within first.
+func (a API) open(ctx context.Context, method, path string, body []byte, first time.Duration) (io.ReadCloser, error) {
 	if _, _, err := net.SplitHostPort(a.Addr); err != nil {
 		return nil, fmt.Errorf("API address %q: want HOST:PORT", a.Addr)
 	}
@@ -122,7 +137,12 @@ func (a API) open(ctx context.Context, method, path string, body []byte) (io.Rea
 	if a.Token != "" {
 		request.Header.Set("Authorization", "Bearer "+a.Token)
 	}
-	response, err := (&http.Client{Transport: &http.Transport{DisableKeepAlives: true}}).Do(request)
+	transport := &http.Transport{
+		DisableKeepAlives:     true,
+		DialContext:           (&net.Dialer{Timeout: timeout}).DialContext,
+		ResponseHeaderTimeout: first,
+	}
+	response, err := (&http.Client{Transport: transport}).Do(request)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, context.DeadlineExceeded):
 		return nil, fmt.Errorf("%s: %w", a.Addr, ErrNoGateway)

@@ -4,11 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 )
@@ -64,5 +66,22 @@ func TestJSON(t *testing.T) {
 	var b bytes.Buffer
 	if n, err := (API{addr, "secret"}).Copy(context.Background(), "/html", 0, &b); err != nil || n != 6 || b.String() != "<html>" {
 		t.Errorf("%d bytes, %v: %q", n, err, &b)
+	}
+}
+
+// A gateway that takes the connection and does not answer is given up when the
+// answer should have begun, however long it may take then.
+func TestFrozenGateway(t *testing.T) {
+	l, err := net.Listen("tcp", "127.0.0.1:0") // the kernel connects, nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	err = API{Addr: l.Addr().String()}.stream(t.Context(), "/", 50*time.Millisecond, time.Hour, func(io.Reader) error {
+		t.Error("there is something to read")
+		return nil
+	})
+	if !errors.Is(err, ErrNoGateway) {
+		t.Errorf("%v, want ErrNoGateway", err)
 	}
 }

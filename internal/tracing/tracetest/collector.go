@@ -36,7 +36,6 @@ type Collector struct {
 
 	mu    sync.Mutex
 	spans []Span
-	asked int
 }
 
 // Start returns a collector that ends with the test.
@@ -49,9 +48,6 @@ func Start(t testing.TB) *Collector {
 }
 
 func (c *Collector) serve(w http.ResponseWriter, r *http.Request) {
-	c.mu.Lock()
-	c.asked++
-	c.mu.Unlock()
 	body := io.Reader(r.Body)
 	if r.Header.Get("Content-Encoding") == "gzip" {
 		unzipped, err := gzip.NewReader(r.Body)
@@ -117,13 +113,6 @@ func (c *Collector) Spans() []Span {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return append([]Span(nil), c.spans...)
-}
-
-// Requests is how often somebody has sent some.
-func (c *Collector) Requests() int {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.asked
 }
 
 // Await returns the spans of one trace by name, once those of all names have
