@@ -2,23 +2,11 @@ package client
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net/http"
-	"syscall"
-	"time"
 
 	"github.com/limpet-gateway/limpet/bridge"
-)
-
-// DefaultAPI is where a gateway's API listens unless configured otherwise.
-const DefaultAPI = "127.0.0.1:8081"
-
-const (
-	discoverTimeout = 5 * time.Second
-	maxInfoBytes    = 64 << 10
+	api "github.com/limpet-gateway/limpet/internal/api/client"
 )
 
 // Info is what GET /v1/info says about a running gateway.
@@ -37,46 +25,16 @@ func (i Info) Topics() bridge.Topics {
 	return bridge.NewTopics(i.TopicPrefix)
 }
 
-// Errors of Discover that a caller can advise on.
-var (
-	ErrNoGateway = errors.New("no gateway answers there")
-	ErrNoKafka   = errors.New("the gateway runs without Kafka")
-	ErrToken     = errors.New("the gateway asks for its token")
-)
+// ErrNoKafka says that there are no brokers to be found.
+var ErrNoKafka = errors.New("the gateway runs without Kafka")
 
 // Discover asks the gateway whose API is at addr, host:port, for its brokers.
-// token is the API's bearer token, or empty. It fails with ErrNoGateway,
-// ErrNoKafka or ErrToken.
+// token is the API's bearer token, or empty. It fails with ErrNoKafka, and as
+// the API's client does.
 func Discover(ctx context.Context, addr, token string) (Info, error) {
-	ctx, cancel := context.WithTimeout(ctx, discoverTimeout)
-	defer cancel()
-	url := "http://" + addr + "/v1/info"
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-	if err != nil {
-		return Info{}, fmt.Errorf("API address %q: want host:port", addr)
-	}
-	if token != "" {
-		request.Header.Set("Authorization", "Bearer "+token)
-	}
-	transport := &http.Transport{DisableKeepAlives: true}
-	defer transport.CloseIdleConnections()
-	response, err := (&http.Client{Transport: transport}).Do(request)
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, context.DeadlineExceeded):
-		return Info{}, fmt.Errorf("%s: %w", addr, ErrNoGateway)
-	case err != nil:
-		return Info{}, fmt.Errorf("ask the gateway: %w", err)
-	}
-	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode == http.StatusUnauthorized {
-		return Info{}, fmt.Errorf("%s: %w", addr, ErrToken)
-	}
-	if response.StatusCode != http.StatusOK {
-		return Info{}, fmt.Errorf("ask the gateway: %s says %s", url, response.Status)
-	}
 	var info Info
-	if err := json.NewDecoder(io.LimitReader(response.Body, maxInfoBytes)).Decode(&info); err != nil {
-		return Info{}, fmt.Errorf("ask the gateway: %s: not the answer of a limpet gateway: %w", url, err)
+	if err := (api.API{Addr: addr, Token: token}).JSON(ctx, "/v1/info", &info); err != nil {
+		return Info{}, err
 	}
 	if len(info.Kafka) == 0 {
 		return info, fmt.Errorf("%s: %w", addr, ErrNoKafka)

@@ -82,12 +82,12 @@ func (f *kafkaFlags) find(ctx context.Context) ([]string, bridge.Topics, error) 
 	}
 	info, err := kafka.Discover(ctx, f.api.Addr, f.api.Token)
 	switch {
-	case errors.Is(err, kafka.ErrNoGateway):
+	case errors.Is(err, client.ErrNoGateway):
 		err = fmt.Errorf("%w: start one with \"limpet serve\", name its API with --api, or name the brokers with --kafka", err)
 	case errors.Is(err, kafka.ErrNoKafka):
 		err = fmt.Errorf("%w: start it with --uplink kafka", err)
-	case errors.Is(err, kafka.ErrToken):
-		err = fmt.Errorf("%w: give it with --api-token or %s", err, tokenVariable)
+	default:
+		err = advise(err)
 	}
 	return info.Kafka, info.Topics(), err
 }

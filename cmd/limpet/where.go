@@ -9,7 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/limpet-gateway/limpet/bridge/client"
+	"github.com/limpet-gateway/limpet/internal/api/client"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
 	"github.com/spf13/cobra"
 )
@@ -84,7 +84,7 @@ code is 1 when the principal is not connected.`,
 		},
 	}
 	directory.add(cmd)
-	cmd.Flags().StringVar(&api, "api", client.DefaultAPI, "`ADDR` of a running gateway's API, which is asked without --redis")
+	cmd.Flags().StringVar(&api, "api", client.DefaultAddr, "`ADDR` of a running gateway's API, which is asked without --redis")
 	tokenFlag(cmd, &token)
 	return cmd
 }

@@ -36,7 +36,7 @@ var arrows = map[string][]string{
 	"internal/cluster":      {"registry", "registry/redisdir", "bridge", "internal/api"},
 	"registry/redisdir":     {"registry", "internal/session", "internal/histogram"},
 	"bridge/embedded":       {"internal/listen"},
-	"bridge/client":         {"bridge", "internal/session"},
+	"bridge/client":         {"bridge", "internal/session", "internal/api/client"},
 
 	"bridge/kafkatest":            {"internal/freeport"},
 	"internal/freeport":           {},
