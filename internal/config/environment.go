@@ -37,7 +37,7 @@ func fromEnviron(environ []string) (layer, Faults) {
 		switch {
 		case !ok:
 			meant := strings.ReplaceAll(strings.ToLower(strings.TrimPrefix(name, envPrefix)), "_", "-")
-			faults = append(faults, Fault{Key: name, Value: text, Origin: Origin{fromEnvironment, name},
+			faults = append(faults, Fault{Key: name, Value: ofNobody(text), Origin: Origin{fromEnvironment, name},
 				Problem: "unknown variable" + didYouMean(meant, envName)})
 		case key != "":
 			l[key] = setting{text, Origin{fromEnvironment, name}}

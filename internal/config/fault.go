@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"unicode"
 )
 
 // Fault is one thing that is wrong with the configuration.
@@ -28,7 +30,24 @@ func (f Fault) String() string {
 	if f.Key == "" {
 		return fmt.Sprintf("%s: %s", f.Origin, f.Problem)
 	}
-	return fmt.Sprintf("%s = %q (%s): %s", f.Key, f.Shown(), f.Origin, f.Problem)
+	return fmt.Sprintf("%s = %q (%s): %s", f.shownKey(), f.Shown(), f.Origin, f.Problem)
+}
+
+// shownKey is the key, quoted where it is not one that we could have.
+func (f Fault) shownKey() string {
+	if len(f.Key) <= maxShown && !strings.ContainsFunc(f.Key, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		return f.Key
+	}
+	return strconv.Quote(f.Key[:min(len(f.Key), maxShown)])
+}
+
+// ofNobody stands for the value of a key that does not exist: which key was
+// meant is not known, and it may be one with a secret.
+func ofNobody(value string) string {
+	if value == "" {
+		return ""
+	}
+	return Hidden
 }
 
 // Faults is the error of Load: everything that is wrong, at once.

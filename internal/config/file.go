@@ -35,7 +35,7 @@ func fromYAML(name string) (layer, Faults) {
 		if errors.Is(err, io.EOF) {
 			return layer{}, nil // nothing but comments
 		}
-		return whole(strings.TrimPrefix(err.Error(), "yaml: "))
+		return whole(yamlProblem(err))
 	}
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
 		return whole("want one YAML document, there is more than one")
@@ -45,6 +45,16 @@ func fromYAML(name string) (layer, Faults) {
 		return whole("want a mapping of keys to values, as \"listen: 127.0.0.1:8080\"")
 	}
 	return fromMapping(name, root)
+}
+
+// yamlProblem is the library's word for what is wrong. Of a reference to nothing
+// it would repeat the name, which is the value of a password that begins with *.
+func yamlProblem(err error) string {
+	problem := strings.TrimPrefix(err.Error(), "yaml: ")
+	if strings.HasPrefix(problem, "unknown anchor") {
+		return "a value begins with * and refers to an anchor that is not there: quote it if it is a plain value"
+	}
+	return problem
 }
 
 func readBounded(name string) ([]byte, error) {
@@ -81,7 +91,7 @@ func fromMapping(name string, root *yaml.Node) (layer, Faults) {
 		}
 		key, ok := known[keyNode.Value]
 		if !ok {
-			fault("unknown key" + didYouMean(keyNode.Value, asIs))
+			faults = append(faults, Fault{keyNode.Value, ofNobody(node.Value), origin, "unknown key" + didYouMean(keyNode.Value, asIs)})
 			continue
 		}
 		if first, twice := l[key.Name]; twice {

@@ -124,6 +124,7 @@ func check(key Key, text string) string {
 // Hidden is shown in place of a secret.
 const Hidden = "(hidden)"
 
+// shown is a value that was given, good or bad, as it may be repeated.
 func shown(key Key, text string) string {
 	if key.Secret && text != "" {
 		return Hidden
@@ -131,14 +132,15 @@ func shown(key Key, text string) string {
 	return withoutCredentials(text)
 }
 
-// withoutCredentials hides the user name and password of a URL, which no key
-// allows and somebody may give all the same, and its query, in which services
-// take keys.
+// withoutCredentials hides what somebody may have given of a user name and
+// password, though no key allows them: all before the last @, whether or not it
+// is a URL that can be read. Of a URL it hides the query as well, in which
+// services take keys, and the fragment.
 func withoutCredentials(text string) string {
-	return urlQuery.ReplaceAllString(userInfo.ReplaceAllLiteralString(text, "://"+Hidden+"@"), "$1?"+Hidden)
+	return urlQuery.ReplaceAllString(userInfo.ReplaceAllString(text, "$1"+Hidden+"@"), "$1$2"+Hidden)
 }
 
 var (
-	userInfo = regexp.MustCompile(`://[^/@\s]*@`)
-	urlQuery = regexp.MustCompile(`(://[^?\s]*)\?\S+`)
+	userInfo = regexp.MustCompile(`(?s)^([A-Za-z][A-Za-z0-9+.-]*://)?.*@`)
+	urlQuery = regexp.MustCompile(`(?s)(://[^?#]*)([?#]).+`)
 )

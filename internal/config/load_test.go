@@ -163,12 +163,12 @@ func TestAllFaultsAtOnce(t *testing.T) {
 		[]string{"LIMPET_HARTBEAT=1s", "LIMPET_DEFLATE=yes", "LIMPET_LISTEN=nowhere"},
 		"# limits\nmax-conns: many\n\nmax-con: 7\nmax-conns: 3\nheartbeat: {after: 1s}\nloops: [1, 2]\ndata-dir:\n")
 	want := []string{
-		`max-con = "7" (limpet.yaml:4): unknown key; did you mean max-conns?`,
+		`max-con = "(hidden)" (limpet.yaml:4): unknown key; did you mean max-conns?`,
 		`max-conns = "3" (limpet.yaml:5): given twice, first in limpet.yaml:2`,
 		`heartbeat = "" (limpet.yaml:6): want a plain value, this is a mapping`,
 		`loops = "" (limpet.yaml:7): want one value, this is a list`,
 		`data-dir = "" (limpet.yaml:8): has no value; write "" for an empty one`,
-		`LIMPET_HARTBEAT = "1s" (environment LIMPET_HARTBEAT): unknown variable; did you mean LIMPET_HEARTBEAT?`,
+		`LIMPET_HARTBEAT = "(hidden)" (environment LIMPET_HARTBEAT): unknown variable; did you mean LIMPET_HEARTBEAT?`,
 		`max-conns = "many" (limpet.yaml:2): want a whole number from 0 to 16777216`,
 		`listen = "nowhere" (environment LIMPET_LISTEN): want HOST:PORT with a port from 0 to 65535, as 127.0.0.1:8080, [::1]:8080 or :8080`,
 		`deflate = "yes" (environment LIMPET_DEFLATE): want true or false`,
@@ -188,7 +188,8 @@ func TestFileFaults(t *testing.T) {
 		"sequence":      {"- listen", `limpet.yaml: want a mapping of keys to values, as "listen: 127.0.0.1:8080"`},
 		"two documents": {"loops: 1\n---\nloops: 2", "limpet.yaml: want one YAML document, there is more than one"},
 		"nested list":   {"kafka: [[a:1]]", `kafka = "" (limpet.yaml:1): want a list of plain values`},
-		"config":        {"config: other.yaml", `config = "other.yaml" (limpet.yaml:1): unknown key`},
+		"config":        {"config: other.yaml", `config = "(hidden)" (limpet.yaml:1): unknown key`},
+		"no plain key":  {"\"a\\n\\e[1m\": x", `"a\n\x1b[1m" = "(hidden)" (limpet.yaml:1): unknown key`},
 		"too large":     {"# " + strings.Repeat("x", maxFileBytes), "limpet.yaml: larger than 1MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {

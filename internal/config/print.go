@@ -33,8 +33,10 @@ func (l *Loaded) WriteYAML(w io.Writer) error {
 func yamlLine(key Key, v value) (string, error) {
 	var node any = v.text()
 	switch lv, ok := v.(listValue); {
-	case key.Secret, v.kind() == "url":
-		node = shown(key, v.text())
+	case key.Secret && v.text() != "":
+		node = Hidden
+	case v.kind() == "url": // has no user name, and may have an @ in its path
+		node = urlQuery.ReplaceAllString(v.text(), "$1$2"+Hidden)
 	case ok:
 		elements := lv.elements()
 		sequence := &yaml.Node{Kind: yaml.SequenceNode, Style: yaml.FlowStyle}

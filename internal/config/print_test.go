@@ -88,6 +88,41 @@ func TestSecretsAreHidden(t *testing.T) {
 	}
 }
 
+// What somebody gives by mistake may be a secret all the same: under a name that
+// is wrong by a letter, in a URL that cannot be read, to YAML as a reference.
+func TestMistakenSecretsAreHidden(t *testing.T) {
+	for name, c := range map[string]struct {
+		args, env []string
+		file      string
+		want      string // in the fault
+	}{
+		"unknown key":           {file: "jwt-secert: hunter2", want: "jwt-secret"},
+		"unknown variable":      {env: []string{"LIMPET_API_TOKN=hunter2"}, want: "LIMPET_API_TOKEN"},
+		"reference":             {file: "jwt-secret: *hunter2", want: "quote it"},
+		"element of a list":     {args: []string{"--kafka", "sasl://me:hunter2@10.0.0.1:9092"}, want: "(hidden)@10.0.0.1"},
+		"slash in a password":   {args: []string{"--trace-endpoint", "https://me:hunter2/hunter2@a.example/"}, want: "https://(hidden)@a.example/"},
+		"at sign in a password": {args: []string{"--trace-endpoint", "https://me:hunter2@hunter2@a.example/"}, want: "https://(hidden)@a.example/"},
+		"space in a password":   {args: []string{"--trace-endpoint", "https://me:hunter2 hunter2@a.example/"}, want: "https://(hidden)@a.example/"},
+		"no slashes":            {args: []string{"--trace-endpoint", "https:me:hunter2@a.example/"}, want: "(hidden)@a.example/"},
+		"space in a query":      {args: []string{"--trace-endpoint", "ftp://a.example/?a=hunter2 hunter2"}, want: "ftp://a.example/?(hidden)"},
+		"fragment":              {args: []string{"--trace-endpoint", "https://a.example/#hunter2"}, want: "https://a.example/#(hidden)"},
+	} {
+		faults := faultsOf(t, c.args, c.env, c.file)
+		for _, fault := range faults {
+			if strings.Contains(fault, "hunter2") {
+				t.Errorf("%s: the fault tells the secret: %s", name, fault)
+			}
+		}
+		if len(faults) == 0 || !strings.Contains(faults[0], c.want) {
+			t.Errorf("%s: faults %q, want %q in the first", name, faults, c.want)
+		}
+	}
+	// An @ in the path of a URL is part of it, and is printed.
+	if text := printed(t, mustLoad(t, []string{"--trace-endpoint", "https://a.example/@b"}, nil, "")); !strings.Contains(text, "trace-endpoint: https://a.example/@b ") {
+		t.Errorf("printed:\n%s", text)
+	}
+}
+
 // Every row is complete, and its default passes its own check.
 func TestTable(t *testing.T) {
 	seen := map[string]bool{}

@@ -192,7 +192,7 @@ func (l list) set(text string) error {
 	for i, part := range parts {
 		parts[i] = strings.TrimSpace(part)
 		if !l.one(parts[i]) {
-			return fmt.Errorf("element %q: want %s", parts[i], l.want)
+			return fmt.Errorf("element %q: want %s", withoutCredentials(parts[i]), l.want)
 		}
 		if slices.Contains(parts[:i], parts[i]) {
 			return fmt.Errorf("element %q is there twice", parts[i])
