@@ -1,6 +1,9 @@
 package config
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // Changes says what a reload came to, by the names of keys in the order of the
 // documents. Each key is in one of the lists.
@@ -42,6 +45,10 @@ func (l *Loaded) Merge(next *Loaded) (*Loaded, Changes, error) {
 		}
 	}
 	if faults := merged.disagreements(nil); len(faults) != 0 {
+		// next was right in itself, so keys that stay are what does not fit.
+		for i := range faults {
+			faults[i].Problem += fmt.Sprintf(" (with the values in force; of %s there are new ones, which need a restart)", strings.Join(changes.Restart, ", "))
+		}
 		return nil, Changes{}, faults
 	}
 	return merged, changes, nil

@@ -103,6 +103,21 @@ func TestReloadFaults(t *testing.T) {
 	}
 }
 
+// Who changes a key that needs a restart together with one that does not is
+// told that the first is the reason why the second does not fit.
+func TestReloadFaultNamesWhatNeedsARestart(t *testing.T) {
+	_, _, err := again(t, nil, nil, "auth: jwt\njwt-secret: "+goodSecret+"\n",
+		"auth: [webhook, jwt]\nwebhook-url: http://127.0.0.1:9/\nloops: 3\njwt-secret: "+goodSecret+"\n")
+	var faults Faults
+	if !errors.As(err, &faults) || len(faults) != 1 || faults[0].Key != "webhook-url" {
+		t.Fatalf("reload: %v, want a fault of webhook-url", err)
+	}
+	const want = "has no effect, since auth does not name webhook (with the values in force; of auth, loops there are new ones, which need a restart)"
+	if got := faults[0].Problem; got != want {
+		t.Errorf("the problem is %q, want %q", got, want)
+	}
+}
+
 func TestReloadWithoutFile(t *testing.T) {
 	first := mustLoad(t, []string{"--loops=2"}, nil, "")
 	if first.File() != "" {
