@@ -99,10 +99,19 @@ func TestProfiles(t *testing.T) {
 			t.Errorf("%s: %s, %.20q", path, answer.Status, body)
 		}
 	}
-	for path, status := range map[string]int{"cmdline": 404, "block": 404, "nothing": 404, "profile?seconds=1000": 400, "trace?seconds=-1": 400} {
+	for path, status := range map[string]int{"cmdline": 404, "block": 404, "nothing": 404, "profile?seconds=1000": 400, "trace?seconds=-1": 400,
+		"profile?seconds=NaN": 400, "trace?seconds=NaN": 400, "profile?seconds=0.5": 400, "heap?seconds=1000": 400, "goroutine?seconds=0": 400} {
 		if answer, _ := f.do("GET", "/debug/pprof/"+path, ""); answer.StatusCode != status {
 			t.Errorf("%s: %s, want %d", path, answer.Status, status)
 		}
+	}
+	form := strings.NewReader("--x\r\nContent-Disposition: form-data; name=\"seconds\"\r\n\r\n1000\r\n--x--\r\n")
+	r := httptest.NewRequest("GET", "/debug/pprof/heap", form) // net/http/pprof reads it there too
+	r.RemoteAddr = "127.0.0.1:5"
+	r.Header.Set("Content-Type", "multipart/form-data; boundary=x")
+	w := httptest.NewRecorder()
+	if f.mux.ServeHTTP(w, r); w.Code != 400 {
+		t.Errorf("seconds in a form: %d, want 400", w.Code)
 	}
 	for from, status := range map[string]int{"127.0.0.1:5": 200, "[::1]:5": 200, "192.0.2.7:5": 403, "": 403} {
 		w, r := httptest.NewRecorder(), httptest.NewRequest("GET", "/debug/pprof/goroutine", nil)

@@ -8,7 +8,7 @@ import (
 	"strconv"
 )
 
-// maxProfile bounds a CPU profile or trace, in seconds.
+// maxProfile bounds a profile over time or a trace, in seconds.
 const maxProfile = 120
 
 // profiles are served by name. Block and mutex profiles are not among them:
@@ -24,23 +24,24 @@ func (s *Server) ServeProfiles() {
 	s.Handle("GET /debug/pprof/profile", s.local(timed(pprof.Profile)))
 	s.Handle("GET /debug/pprof/trace", s.local(timed(pprof.Trace)))
 	s.Handle("GET /debug/pprof/symbol", s.local(pprof.Symbol))
-	s.Handle("GET /debug/pprof/{name}", s.local(func(w http.ResponseWriter, r *http.Request) {
+	s.Handle("GET /debug/pprof/{name}", s.local(timed(func(w http.ResponseWriter, r *http.Request) {
 		name := r.PathValue("name")
 		if !slices.Contains(profiles, name) {
 			WriteProblem(w, http.StatusNotFound, "there is no profile "+strconv.Quote(name))
 			return
 		}
 		pprof.Handler(name).ServeHTTP(w, r)
-	}))
+	})))
 }
 
-// timed refuses profiles that take too long. The write deadline is lifted by
-// net/http/pprof itself.
+// timed refuses profiles that take too long, and times that net/http/pprof would
+// replace by its own. It reads the time as that does, which lifts the write
+// deadline too.
 func timed(handler http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if text := r.URL.Query().Get("seconds"); text != "" {
-			if n, err := strconv.ParseFloat(text, 64); err != nil || n <= 0 || n > maxProfile {
-				WriteProblem(w, http.StatusBadRequest, "seconds "+strconv.Quote(text)+": want more than 0, at most "+strconv.Itoa(maxProfile))
+		if text := r.FormValue("seconds"); text != "" {
+			if n, err := strconv.Atoi(text); err != nil || n < 1 || n > maxProfile {
+				WriteProblem(w, http.StatusBadRequest, "seconds "+strconv.Quote(text)+": want a whole number from 1 to "+strconv.Itoa(maxProfile))
 				return
 			}
 		}
