@@ -233,29 +233,71 @@ func TestProblems(t *testing.T) {
 // Connections above the limit wait, and are served when others leave.
 func TestConnectionLimit(t *testing.T) {
 	f := start(t, nil)
-	conns := make([]net.Conn, MaxConns)
-	for i := range conns {
+	dial := func() net.Conn {
 		conn, err := net.Dial("tcp", f.Addr())
 		if err != nil {
 			t.Fatal(err)
 		}
-		defer conn.Close()
-		conns[i] = conn
-		if err := ask(conn, 5*time.Second); err != nil {
-			t.Fatalf("connection %d: %v", i, err)
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	f.Handle("POST /body", http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { _, _ = io.ReadAll(r.Body) }))
+	conns := make([]net.Conn, MaxConns)
+	for i := range conns {
+		conns[i] = dial()
+		if _, err := io.WriteString(conns[i], "POST /body HTTP/1.1\r\nHost: test\r\nContent-Length: 2\r\n\r\nx"); err != nil { // half of it
+			t.Fatal(err)
 		}
 	}
-	late, err := net.Dial("tcp", f.Addr())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer late.Close()
+	late := dial()
 	if err := ask(late, 200*time.Millisecond); !isTimeout(err) {
 		t.Fatalf("connection %d: %v, want it to wait", MaxConns, err)
 	}
 	conns[0].Close()
 	if err := ask(late, 5*time.Second); err != nil {
 		t.Fatalf("after another left: %v", err)
+	}
+}
+
+// Who keeps connections and asks nothing holds up nobody: when all are taken
+// the idle ones are closed, and no further one is kept.
+func TestIdleConnectionsGiveWay(t *testing.T) {
+	f := start(t, nil)
+	for i := range 3 * MaxConns {
+		conn, err := net.Dial("tcp", f.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if err := ask(conn, 20*time.Second); err != nil { // idleTimeout is longer
+			t.Fatalf("connection %d: %v", i, err)
+		}
+	}
+}
+
+// Who has not shown the token is answered without a wait for the rest of the
+// request, and not heard any more.
+func TestRefusedBodiesAreNotAwaited(t *testing.T) {
+	f := start(t, nil)
+	f.token.Store(tokenHash("secret"))
+	f.ServeProfiles()
+	for request, status := range map[string]int{"POST /v1/push": 401, "GET /debug/pprof/heap": 403} {
+		conn, err := net.Dial("tcp", f.Addr())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		_ = conn.SetDeadline(time.Now().Add(readTimeout - 3*time.Second))
+		if _, err := fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n", request); err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Fatalf("%s: %v", request, err)
+		}
+		if answer.StatusCode != status || !answer.Close {
+			t.Errorf("%s: %s, the connection ends: %v; want %d and the end", request, answer.Status, answer.Close, status)
+		}
 	}
 }
 

@@ -34,6 +34,7 @@ func (s *Server) fromHere(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	if crossOrigin.Check(r) != nil {
+		hearNoMore(w, r)
 		WriteProblem(w, http.StatusForbidden, "pages of other origins may not use this API without its token")
 		return false
 	}
@@ -43,6 +44,7 @@ func (s *Server) fromHere(w http.ResponseWriter, r *http.Request) bool {
 	if tellsNothing(r.URL.Path) || !arrivedOnLoopback(r.Context()) || s.isNameOfThisHost(r.Host) {
 		return true
 	}
+	hearNoMore(w, r)
 	WriteProblem(w, http.StatusMisdirectedRequest,
 		"on a loopback address this API is served as localhost or by an address, so that no web page can use it: send such a Host, or the token")
 	return false

@@ -58,8 +58,10 @@ func (s *Server) local(handler http.HandlerFunc) http.Handler {
 		case want != nil && carries(r, want), want == nil && err == nil && net.ParseIP(host).IsLoopback():
 			handler(w, r)
 		case want != nil:
+			hearNoMore(w, r)
 			WriteProblem(w, http.StatusForbidden, "profiles want the token of the API (api-token)")
 		default:
+			hearNoMore(w, r)
 			WriteProblem(w, http.StatusForbidden, "profiles are given to this host alone, where the API has no token")
 		}
 	})

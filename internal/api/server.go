@@ -23,6 +23,7 @@ import (
 // stream lift the write deadline for themselves (http.ResponseController).
 const (
 	// MaxConns connections are served at a time; more wait to be accepted.
+	// When they are all taken, those that wait for a next request are closed.
 	// Each costs a descriptor out of the reserve that sessions leave; see
 	// Config.Descriptors.
 	MaxConns = 64
@@ -84,7 +85,7 @@ func Listen(config Config) (*Server, error) {
 	if err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
-	s.listener = listen.Bound(listener, listen.Limits{Conns: MaxConns, Descriptors: config.Descriptors})
+	s.listener = listen.Bound(listener, listen.Limits{Conns: MaxConns, Descriptors: config.Descriptors, Full: s.full})
 	s.http = &http.Server{
 		Handler:           s.guard(s.mux),
 		ReadHeaderTimeout: headerTimeout,
@@ -100,6 +101,10 @@ func Listen(config Config) (*Server, error) {
 	s.Handle("GET /v1/info", http.HandlerFunc(s.info))
 	return s, nil
 }
+
+// full has connections that are idle, or become so, make room while there is
+// none: whoever keeps them would else keep out the probes too.
+func (s *Server) full(full bool) { s.http.SetKeepAlivesEnabled(!full) }
 
 // Serve starts to answer. It is called once, after the last Handle.
 func (s *Server) Serve() {

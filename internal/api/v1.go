@@ -183,8 +183,17 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	w.Header().Set("WWW-Authenticate", `Bearer realm="limpet"`)
+	hearNoMore(w, r)
 	WriteProblem(w, http.StatusUnauthorized, "a bearer token is required (api-token)")
 	return false
+}
+
+// hearNoMore ends the connection after the answer to a request with a body:
+// net/http would read the rest first, and wait for it as long as for any other.
+func hearNoMore(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 {
+		w.Header().Set("Connection", "close")
+	}
 }
 
 // carries reports whether r has the token whose hash is want.

@@ -16,6 +16,9 @@ type Limits struct {
 	// Descriptors bounds the numbers that its connections may have: one whose
 	// number is this or higher is closed at once. 0 is no bound.
 	Descriptors int
+	// Full is told, by Accept, when Conns are there, and when one has gone
+	// again. nil: nobody is told.
+	Full func(bool)
 }
 
 // fullPause is how long Accept waits when the process or the host has no
@@ -26,7 +29,7 @@ const fullPause = 50 * time.Millisecond
 // Bound returns l within limits.
 func Bound(l net.Listener, limits Limits) net.Listener {
 	return &bounded{
-		Listener: l, below: limits.Descriptors,
+		Listener: l, below: limits.Descriptors, full: limits.Full,
 		slots: make(chan struct{}, limits.Conns), closed: make(chan struct{}),
 	}
 }
@@ -34,6 +37,7 @@ func Bound(l net.Listener, limits Limits) net.Listener {
 type bounded struct {
 	net.Listener
 	below  int
+	full   func(bool)    // nil: nobody is told
 	slots  chan struct{} // one element for each open connection
 	closed chan struct{}
 	once   sync.Once
@@ -41,9 +45,7 @@ type bounded struct {
 
 // Accept waits for a slot, then for a connection.
 func (l *bounded) Accept() (net.Conn, error) {
-	select {
-	case l.slots <- struct{}{}:
-	case <-l.closed:
+	if !l.take() {
 		return nil, net.ErrClosed
 	}
 	for {
@@ -57,6 +59,25 @@ func (l *bounded) Accept() (net.Conn, error) {
 			<-l.slots
 			return nil, err
 		}
+	}
+}
+
+// take waits for a slot, and reports whether l is still open.
+func (l *bounded) take() bool {
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	default:
+	}
+	if l.full != nil {
+		l.full(true)
+		defer l.full(false)
+	}
+	select {
+	case l.slots <- struct{}{}:
+		return true
+	case <-l.closed:
+		return false
 	}
 }
 
