@@ -1,9 +1,11 @@
 package auth
 
 import (
+	"crypto/rsa"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/big"
 	"net/http"
 	"strings"
 	"sync"
@@ -165,16 +167,18 @@ func TestNoKeySetYet(t *testing.T) {
 }
 
 // Keys that could be misused are left out of a set: secrets, encryption keys,
-// short ones, other algorithms.
+// short ones, other algorithms, and one so long that a check of its signature
+// would hold up a worker.
 func TestKeysThatAreLeftOut(t *testing.T) {
 	k := keys()
 	weak := jwkRSA("weak", &k.weakRSA.PublicKey)
+	long := jwkRSA("long", &rsa.PublicKey{N: new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), maxRSABits+1), big.NewInt(1)), E: 65537})
 	encryption := jwkRSA("enc", &k.rsa.PublicKey)
 	encryption["use"] = "enc"
 	other := jwkRSA("ps", &k.rsa.PublicKey)
 	other["alg"] = "PS256"
 	oct := map[string]string{"kty": "oct", "kid": "oct", "alg": "HS256", "k": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY"}
-	body, _ := json.Marshal(map[string]any{"keys": []any{weak, encryption, other, oct, map[string]string{"kty": "new"}, jwkRSA("good", &k.rsa.PublicKey)}})
+	body, _ := json.Marshal(map[string]any{"keys": []any{weak, long, encryption, other, oct, map[string]string{"kty": "new"}, jwkRSA("good", &k.rsa.PublicKey)}})
 	set, err := parseKeySet(body)
 	if err != nil {
 		t.Fatal(err)

@@ -20,17 +20,20 @@ const (
 	algEdDSA = "EdDSA"
 )
 
-// Least sizes: RFC 7518 section 3.2 wants a secret as long as the hash, and
-// section 3.3 a modulus of 2048 bits.
+// Sizes: RFC 7518 section 3.2 wants a secret at least as long as the hash, and
+// section 3.3 a modulus of at least 2048 bits. The most is ours: a check takes the
+// square of the length, and minutes for a modulus that fills a key set.
 const (
 	MinSecretBytes = 32
 	minRSABits     = 2048
+	maxRSABits     = 16384
 	maxPEMBytes    = 1 << 20
 	maxKeys        = 64 // of one file or key set
 )
 
 var (
 	errWeakKey  = fmt.Errorf("an RSA key has less than %d bits", minRSABits)
+	errLongKey  = fmt.Errorf("an RSA key has more than %d bits", maxRSABits)
 	errKeyKind  = errors.New("not a public key for RS256, ES256 or EdDSA")
 	errNoKeyPEM = errors.New("no PEM block with a public key or a certificate")
 )
@@ -48,6 +51,9 @@ func (k *publicKeys) add(key crypto.PublicKey) error {
 	case *rsa.PublicKey:
 		if pub.N.BitLen() < minRSABits {
 			return errWeakKey
+		}
+		if pub.N.BitLen() > maxRSABits {
+			return errLongKey
 		}
 		k.rs256 = append(k.rs256, pub)
 	case *ecdsa.PublicKey:
