@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -146,6 +147,66 @@ func TestReload(t *testing.T) {
 	}
 }
 
+// keyPair makes a key of tokens, and the PEM file by which they are checked.
+func keyPair(t *testing.T) (ed25519.PrivateKey, string) {
+	t.Helper()
+	public, private, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	der, err := x509.MarshalPKIXPublicKey(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return private, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
+}
+
+// Whatever has taken the place of the file since the start: a reload says so, at
+// once and without reading it to its end, and the next one may be good again.
+func TestReloadOfWhatIsNoFile(t *testing.T) {
+	dir := t.TempDir()
+	file, keys := filepath.Join(dir, "limpet.yaml"), filepath.Join(dir, "keys.pem")
+	_, public := keyPair(t)
+	write := func(name, text string) func() error {
+		return func() error { return os.WriteFile(name, []byte(text), 0o600) }
+	}
+	const text = "uplink: echo\nauth: jwt\nretry-after: 7s\n"
+	if err := errors.Join(write(file, text)(), write(keys, public)()); err != nil {
+		t.Fatal(err)
+	}
+	p := startProcess(t, 0, "--config="+file, "--jwt-keys="+keys, "--drain-window=0s")
+	fifo := func(name string) func() error {
+		return func() error { return syscall.Mkfifo(name, 0o600) }
+	}
+	for _, c := range []struct {
+		name string
+		put  func() error
+		want string
+	}{
+		{file, fifo(file), "cannot read it: it is a pipe, which can be read at the start only"},
+		{file, func() error { return os.Symlink("/dev/zero", file) }, "cannot read it: it is a device"},
+		{file, func() error { return errors.Join(write(file, text)(), os.Truncate(file, 64<<30)) }, "cannot read it: larger than 1MiB"},
+		{keys, fifo(keys), "JWT key file " + keys + ": it is a pipe"},
+		{keys, func() error { return errors.Join(write(keys, public)(), os.Truncate(keys, 64<<30)) }, "JWT key file " + keys + ": larger than 1MiB"},
+	} {
+		kept := c.name + ".kept"
+		if err := errors.Join(os.Rename(c.name, kept), c.put()); err != nil {
+			t.Fatal(err)
+		}
+		p.want("POST", "/v1/reload", "", 422, c.want)
+		p.signal(syscall.SIGHUP)
+		p.logged("a fault in the configuration", c.want)
+		if err := errors.Join(os.Remove(c.name), os.Rename(kept, c.name)); err != nil {
+			t.Fatal(err)
+		}
+		p.want("POST", "/v1/reload", "", 200, `"changed":[]`)
+	}
+	p.signal(syscall.SIGTERM)
+	if code := p.waitExit(); code != 0 {
+		t.Errorf("exit code %d", code)
+	}
+}
+
 // Without a file there is nothing to read again; that is said, and SIGHUP does
 // not end the process, as it would by default.
 func TestReloadWithoutFile(t *testing.T) {
@@ -162,19 +223,8 @@ func TestReloadWithoutFile(t *testing.T) {
 // both are in the file nobody is refused, and afterwards the old one is.
 func TestRotationUnderLoad(t *testing.T) {
 	dir := t.TempDir()
-	key := func() (ed25519.PrivateKey, string) {
-		public, private, err := ed25519.GenerateKey(nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		der, err := x509.MarshalPKIXPublicKey(public)
-		if err != nil {
-			t.Fatal(err)
-		}
-		return private, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der}))
-	}
-	oldKey, oldPEM := key()
-	newKey, newPEM := key()
+	oldKey, oldPEM := keyPair(t)
+	newKey, newPEM := keyPair(t)
 	keys, file := filepath.Join(dir, "keys.pem"), filepath.Join(dir, "limpet.yaml")
 	const newSecret = "ffffffffffffffffffffffffffffffff"
 	write := func(name, text string) {

@@ -25,8 +25,8 @@ var arrows = map[string][]string{
 	"bench/report": {"bench/probe", "bench/target"},
 
 	"internal/api":          {"internal/listen"},
-	"internal/auth":         {"internal/session"},
-	"internal/config":       {"internal/nearest"},
+	"internal/auth":         {"internal/session", "internal/inputfile"},
+	"internal/config":       {"internal/nearest", "internal/inputfile"},
 	"internal/listing":      {"registry", "internal/api/client", "internal/session"},
 	"internal/live":         {"internal/telemetry"},
 	"internal/tracing":      {},

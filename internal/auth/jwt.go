@@ -6,12 +6,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"os"
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/limpet-gateway/limpet/internal/inputfile"
 )
 
 // JWTConfig says which tokens are good and what their claims mean.
@@ -28,6 +28,8 @@ type JWTConfig struct {
 
 	// Names of claims. Principal "" is sub; the others "" are not read.
 	Principal, Groups, Tenant, Priority, Messages, Bytes string
+
+	again bool // the key files have been read before: pipes are empty now
 }
 
 const (
@@ -107,16 +109,11 @@ func newJWT(cfg JWTConfig, log *slog.Logger) (*jwtMethod, error) {
 }
 
 func (m *jwtMethod) readKeys(name string) error {
-	f, err := os.Open(name)
-	if err != nil {
-		var path *os.PathError
-		if errors.As(err, &path) {
-			err = path.Err
-		}
-		return err
+	read := inputfile.ReadFirst
+	if m.cfg.again {
+		read = inputfile.Read
 	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxPEMBytes))
+	data, err := read(name)
 	if err != nil {
 		return err
 	}

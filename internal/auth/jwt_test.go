@@ -2,6 +2,7 @@ package auth
 
 import (
 	"crypto/ed25519"
+	"crypto/x509"
 	"encoding/base64"
 	"encoding/pem"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/limpet-gateway/limpet/internal/inputfile"
 	"github.com/limpet-gateway/limpet/internal/session"
 )
 
@@ -211,6 +213,10 @@ func TestKeysThatMustNotLoad(t *testing.T) {
 		}
 		return name
 	}
+	ed, err := x509.MarshalPKIXPublicKey(k.ed.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, cfg := range map[string]JWTConfig{
 		"nothing":        {},
 		"short secret":   {Secret: "tiny-s3cr3t"},
@@ -219,6 +225,7 @@ func TestKeysThatMustNotLoad(t *testing.T) {
 		"not PEM":        {KeyFiles: []string{file([]byte("hello"))}},
 		"private key":    {KeyFiles: []string{file(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte(k.ed)}))}},
 		"garbage in PEM": {KeyFiles: []string{file(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: []byte("x")}))}},
+		"cut off":        {KeyFiles: []string{file(append(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: ed}), strings.Repeat("\n", inputfile.MaxBytes)...))}},
 		"weak RSA":       {KeyFiles: []string{pemFile(t, &k.weakRSA.PublicKey)}},
 		"P-384":          {KeyFiles: []string{pemFile(t, &k.ec384.PublicKey)}},
 		"too many":       {KeyFiles: []string{pemFile(t, repeat(k.ed.Public(), maxKeys+1)...)}},

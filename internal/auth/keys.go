@@ -27,7 +27,6 @@ const (
 	MinSecretBytes = 32
 	minRSABits     = 2048
 	maxRSABits     = 16384
-	maxPEMBytes    = 1 << 20
 	maxKeys        = 64 // of one file or key set
 )
 

@@ -188,6 +188,7 @@ func (s *Service) Reload(jwt JWTConfig, webhook WebhookConfig) error {
 func (s *Service) Prepare(jwt JWTConfig, webhook WebhookConfig) (install func(), _ error) {
 	cfg := s.cfg
 	cfg.JWT, cfg.Webhook = jwt, webhook
+	cfg.JWT.again = true
 	methods, err := build(&cfg)
 	if err != nil {
 		return nil, err

@@ -5,15 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
 
-// maxFileBytes bounds the configuration file: a wrong path (a log, a device)
-// shall not be read whole.
-const maxFileBytes = 1 << 20
+// fileReader is inputfile.ReadFirst at the start and inputfile.Read at a reload:
+// either is done in bounded time and memory, whatever name leads to.
+type fileReader func(name string) ([]byte, error)
 
 // fromYAML reads a configuration file: one mapping of keys to scalars, or to
 // sequences of scalars for lists.
@@ -21,13 +20,13 @@ const maxFileBytes = 1 << 20
 // It walks the nodes rather than decode into a map, for three reasons: each
 // fault names its line, a key given twice is seen, and a scalar stays the text
 // that was written (node: 007 is not the number 7).
-func fromYAML(name string) (layer, Faults) {
+func fromYAML(name string, read fileReader) (layer, Faults) {
 	whole := func(problem string) (layer, Faults) {
 		return layer{}, Faults{{Origin: Origin{fromFile, name}, Problem: problem}}
 	}
-	data, err := readBounded(name)
+	data, err := read(name)
 	if err != nil {
-		return whole(err.Error())
+		return whole(fmt.Sprintf("cannot read it: %v", err))
 	}
 	decoder := yaml.NewDecoder(bytes.NewReader(data))
 	var document, second yaml.Node
@@ -55,26 +54,6 @@ func yamlProblem(err error) string {
 		return "a value begins with * and refers to an anchor that is not there: quote it if it is a plain value"
 	}
 	return problem
-}
-
-func readBounded(name string) ([]byte, error) {
-	f, err := os.Open(name)
-	if err != nil {
-		var pathError *os.PathError
-		if errors.As(err, &pathError) {
-			err = pathError.Err
-		}
-		return nil, fmt.Errorf("cannot read it: %w", err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxFileBytes+1))
-	if err != nil {
-		return nil, fmt.Errorf("cannot read it: %w", err)
-	}
-	if len(data) > maxFileBytes {
-		return nil, fmt.Errorf("larger than %s", FormatSize(maxFileBytes))
-	}
-	return data, nil
 }
 
 func fromMapping(name string, root *yaml.Node) (layer, Faults) {

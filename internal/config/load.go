@@ -9,6 +9,8 @@ import (
 	"github.com/knadh/koanf/providers/confmap"
 	"github.com/knadh/koanf/v2"
 	"github.com/spf13/pflag"
+
+	"github.com/limpet-gateway/limpet/internal/inputfile"
 )
 
 // setting is the text that one source gives for one key.
@@ -32,16 +34,16 @@ type Loaded struct {
 
 // Load merges the flags (registered by AddFlags and parsed), the environment
 // (in the form of os.Environ), the file that --config or LIMPET_CONFIG names,
-// and the defaults. Its error is of type Faults.
+// which may be a pipe, and the defaults. Its error is of type Faults.
 func Load(flags *pflag.FlagSet, environ []string) (*Loaded, error) {
 	env, envFaults := fromEnviron(environ)
-	return fromSources(fileName(flags, environ), env, envFaults, fromFlags(flags))
+	return fromSources(fileName(flags, environ), inputfile.ReadFirst, env, envFaults, fromFlags(flags))
 }
 
-func fromSources(name string, env layer, envFaults Faults, flags layer) (*Loaded, error) {
+func fromSources(name string, read fileReader, env layer, envFaults Faults, flags layer) (*Loaded, error) {
 	file, faults := layer{}, Faults(nil)
 	if name != "" {
-		file, faults = fromYAML(name)
+		file, faults = fromYAML(name, read)
 	}
 	faults = append(faults, envFaults...)
 	loaded, more := merge(defaults(), file, env, flags)

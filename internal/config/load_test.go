@@ -11,6 +11,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/pflag"
+
+	"github.com/limpet-gateway/limpet/internal/inputfile"
 )
 
 // load runs Load over a command line, an environment and the text of a file;
@@ -190,7 +192,7 @@ func TestFileFaults(t *testing.T) {
 		"nested list":   {"kafka: [[a:1]]", `kafka = "" (limpet.yaml:1): want a list of plain values`},
 		"config":        {"config: other.yaml", `config = "(hidden)" (limpet.yaml:1): unknown key`},
 		"no plain key":  {"\"a\\n\\e[1m\": x", `"a\n\x1b[1m" = "(hidden)" (limpet.yaml:1): unknown key`},
-		"too large":     {"# " + strings.Repeat("x", maxFileBytes), "limpet.yaml: larger than 1MiB"},
+		"too large":     {"# " + strings.Repeat("x", inputfile.MaxBytes), "limpet.yaml: cannot read it: larger than 1MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			if diff := cmp.Diff([]string{c.want}, faultsOf(t, nil, nil, c.text)); diff != "" {

@@ -3,6 +3,8 @@ package config
 import (
 	"fmt"
 	"strings"
+
+	"github.com/limpet-gateway/limpet/internal/inputfile"
 )
 
 // Changes says what a reload came to, by the names of keys in the order of the
@@ -18,8 +20,11 @@ func (l *Loaded) File() string { return l.file }
 
 // Again reads the sources once more: the file as it is now, and over it the
 // environment and the flags of this process, which do not change. l stays what
-// it is. The error is of type Faults.
-func (l *Loaded) Again() (*Loaded, error) { return fromSources(l.file, l.env, nil, l.flags) }
+// it is. A pipe has been read at the start, so it is refused. The error is of
+// type Faults.
+func (l *Loaded) Again() (*Loaded, error) {
+	return fromSources(l.file, inputfile.Read, l.env, nil, l.flags)
+}
 
 // Merge returns l with those values of next that a reload may change. The
 // others stay in force as they are in l, and are named. It fails, with Faults,
