@@ -15,7 +15,7 @@ func (n *node) announce(w io.Writer) {
 	if n.cfg.LogFormat == config.LogJSON {
 		n.log.Info("serving",
 			"node", n.cfg.Node, "version", versionText(), "listen", n.engine.Addr().String(), "api", n.api.Addr(),
-			"uplink", string(n.cfg.Uplink), "kafka", n.kafka.Brokers, "embedded", n.broker != nil, "bus", string(n.busKind()),
+			"uplink", string(n.cfg.Uplink), "kafka", n.kafka.Brokers, "embedded", n.broker != nil, "bus", string(n.cfg.BusInUse()),
 			"max_conns", limits.MaxConns, "loops", limits.Loops, "fd_table_per_loop", limits.PerLoopTables)
 		return
 	}
@@ -34,7 +34,7 @@ func (n *node) announce(w io.Writer) {
 
 // wayToOthers is empty on a node that is alone.
 func (n *node) wayToOthers() string {
-	switch n.busKind() {
+	switch n.cfg.BusInUse() {
 	case config.BusKafka:
 		if n.directory == nil {
 			return "pushes go to all of them through Kafka topic " + n.cfg.TopicPrefix + "broadcast (no redis)"

@@ -11,7 +11,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"github.com/limpet-gateway/limpet/bench"
 	"github.com/limpet-gateway/limpet/bench/load"
@@ -147,14 +146,6 @@ func runBench(cmd *cobra.Command, o bench.Options, out benchFlags) error {
 		writeErr = errors.Join(writeErr, result.WriteHTML(out.html))
 	}
 	return errors.Join(err, writeErr)
-}
-
-func terminalWidth(f *os.File) int {
-	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil {
-		return 0
-	}
-	return width
 }
 
 // newBenchClientCommand is the program of a client process: bench starts it.

@@ -22,12 +22,8 @@ import (
 	"github.com/limpet-gateway/limpet/internal/session"
 )
 
-const (
-	// maxPushBytes bounds what is read from standard input.
-	maxPushBytes = 8 << 20
-	// maxPushTargets is what the API takes in one request.
-	maxPushTargets = 1000
-)
+// maxPushBytes bounds what is read from standard input.
+const maxPushBytes = 8 << 20
 
 // pushFlags say what is sent, and to whom.
 type pushFlags struct {
@@ -113,8 +109,8 @@ func (f *pushFlags) push() (*bridge.Push, []bridge.Target, error) {
 	switch {
 	case len(f.to) == 0:
 		fault("to", fmt.Errorf("missing: %w", bridge.ErrBadTarget))
-	case len(f.to) > maxPushTargets:
-		fault("to", fmt.Errorf("%d targets: want at most %d", len(f.to), maxPushTargets))
+	case len(f.to) > api.MaxTargets:
+		fault("to", fmt.Errorf("%d targets: want at most %d", len(f.to), api.MaxTargets))
 	case len(f.to) > 1 && slices.Contains(f.to, "all"):
 		fault("to", errors.New("all includes every other target: name it alone"))
 	}
@@ -275,10 +271,4 @@ func (f *pushFlags) throughKafka(ctx context.Context, brokers []string, topics b
 		}
 	}
 	return nil
-}
-
-func printJSON(out io.Writer, v any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
 }

@@ -11,28 +11,13 @@ import (
 
 // prepareBus gives router the bus to other nodes, if there is to be one.
 func (n *node) prepareBus(ctx context.Context, router *bridge.RouterConfig) error {
-	switch n.busKind() {
+	switch n.cfg.BusInUse() {
 	case config.BusKafka:
 		return n.prepareKafkaBus(ctx, router)
 	case config.BusRedis:
 		return n.prepareRedisBus(router)
 	default:
 		return nil
-	}
-}
-
-// busKind is what auto comes to. A broker inside the process has no other
-// node, unless somebody says that it has.
-func (n *node) busKind() config.Bus {
-	switch {
-	case n.cfg.Bus != config.BusAuto:
-		return n.cfg.Bus
-	case n.uplink != nil && n.broker == nil:
-		return config.BusKafka
-	case n.cfg.Redis != "":
-		return config.BusRedis
-	default:
-		return config.BusLocal
 	}
 }
 

@@ -6,7 +6,6 @@ import (
 	"os"
 
 	"github.com/spf13/cobra"
-	"golang.org/x/term"
 
 	"github.com/limpet-gateway/limpet/internal/config"
 )
@@ -55,8 +54,8 @@ reads the file again, as limpet reload does.`,
 // helpWidth is the width of the terminal within reasonable bounds, or 100
 // where the help goes elsewhere.
 func helpWidth() int {
-	width, _, err := term.GetSize(int(os.Stdout.Fd()))
-	if err != nil || width <= 0 {
+	width := terminalWidth(os.Stdout)
+	if width == 0 {
 		return 100
 	}
 	return min(max(width, 60), 120)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -35,9 +34,7 @@ func newStatsCommand() *cobra.Command {
 			_, err := fmt.Fprint(cmd.OutOrStdout(), live.Text(s))
 			return err
 		}
-		out := json.NewEncoder(cmd.OutOrStdout())
-		out.SetIndent("", "  ")
-		return out.Encode(s)
+		return printJSON(cmd.OutOrStdout(), s)
 	}
 	return cmd
 }

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -302,8 +301,5 @@ func (f *sysctlFlags) print(c *cobra.Command, report interface{ WriteText(io.Wri
 	if !f.json {
 		return errors.Join(report.WriteText(c.OutOrStdout()), verdict)
 	}
-	e := json.NewEncoder(c.OutOrStdout())
-	e.SetIndent("", "  ")
-	e.SetEscapeHTML(false)
-	return errors.Join(e.Encode(report), verdict)
+	return errors.Join(printJSON(c.OutOrStdout(), report), verdict)
 }

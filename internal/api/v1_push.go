@@ -12,8 +12,8 @@ import (
 	"unicode/utf8"
 )
 
-// maxTargets is the number of targets of one push.
-const maxTargets = 1000
+// MaxTargets is the number of targets that one push may have.
+const MaxTargets = 1000
 
 // pushRequest is the body of push and broadcast.
 type pushRequest struct {
@@ -116,8 +116,8 @@ func (v *v1) push(w http.ResponseWriter, r *http.Request) {
 		badBody(w, err)
 		return
 	}
-	if len(body.To) == 0 || len(body.To) > maxTargets {
-		WriteProblem(w, http.StatusBadRequest, fmt.Sprintf("to: want 1 to %d targets", maxTargets))
+	if len(body.To) == 0 || len(body.To) > MaxTargets {
+		WriteProblem(w, http.StatusBadRequest, fmt.Sprintf("to: want 1 to %d targets", MaxTargets))
 		return
 	}
 	pushes := make([]Push, len(body.To))

@@ -266,3 +266,29 @@ func TestDisagreements(t *testing.T) {
 		}
 	}
 }
+
+func TestBusInUse(t *testing.T) {
+	brokers, redis := []string{"10.0.0.1:9092"}, "redis://10.0.0.1:6379"
+	for _, c := range []struct {
+		bus    Bus
+		uplink Uplink
+		kafka  []string
+		redis  string
+		want   Bus
+	}{
+		{BusAuto, UplinkKafka, nil, "", BusLocal}, // the embedded broker
+		{BusAuto, UplinkKafka, brokers, "", BusKafka},
+		{BusAuto, UplinkKafka, brokers, redis, BusKafka},
+		{BusAuto, UplinkKafka, nil, redis, BusRedis},
+		{BusAuto, UplinkEcho, brokers, "", BusLocal},
+		{BusAuto, UplinkEcho, nil, redis, BusRedis},
+		{BusKafka, UplinkKafka, nil, "", BusKafka},
+		{BusLocal, UplinkKafka, brokers, redis, BusLocal},
+	} {
+		var s Serve
+		s.Bus, s.Uplink, s.Kafka, s.Redis = c.bus, c.uplink, c.kafka, c.redis
+		if got := s.BusInUse(); got != c.want {
+			t.Errorf("bus %s, uplink %s, kafka %v, redis %q: %s, want %s", c.bus, c.uplink, c.kafka, c.redis, got, c.want)
+		}
+	}
+}

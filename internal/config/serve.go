@@ -258,6 +258,21 @@ const (
 	BusLocal Bus = "local" // none: this node is alone
 )
 
+// BusInUse is Bus, or what auto comes to. A broker inside the process has no
+// other node, unless somebody says that it has.
+func (s *Serve) BusInUse() Bus {
+	switch {
+	case s.Bus != BusAuto:
+		return s.Bus
+	case s.Uplink == UplinkKafka && len(s.Kafka) > 0:
+		return BusKafka
+	case s.Redis != "":
+		return BusRedis
+	default:
+		return BusLocal
+	}
+}
+
 // Priority decides what becomes of a message when there is no room for it.
 type Priority string
 
