@@ -166,6 +166,3 @@ func (c *Config) Validate() error {
 	faults = append(faults, c.Upgrader.Validate(), c.Decoder.Validate(), c.Deflater.Validate())
 	return errors.Join(faults...)
 }
-
-// ticks converts d to wheel ticks, at least one.
-func ticks(d time.Duration) uint32 { return uint32(max(1, (d+tick-1)/tick)) }

@@ -25,11 +25,12 @@
 //	engine.go      what may be called from anywhere
 //	address.go     the address, held until the loops listen on it
 //	slab.go        what is kept for one connection: 48 bytes
-//	wheel.go       every timeout and the heartbeat
+//	wheel.go       when to look at which connection
+//	timeouts.go    what is found then: every timeout, and the heartbeat
 //	handshake.go   from accept to a session
 //	preface.go     who the client is, and the gate that asks
 //	undecided.go   connections whose authentication is under way
-//	loop.go        input, and what the wheel looks for
+//	loop.go        a loop's own state, its ticks and its input
 //	unfinished.go  input that is not complete, beside the slab
 //	mailbox.go     the way in from other goroutines
 //	frame.go       a message encoded once for all who get it

@@ -40,11 +40,13 @@ type Engine struct {
 	addr     net.Addr
 	held     *heldAddress // until Start has returned
 	deflater *wsproto.Deflater
-	born     time.Time     // tick 0
-	stopped  chan struct{} // closed when gnet has returned
-	again    chan *loop    // loops that want another turn; one place for each
-	started  chan struct{} // closed at the first tick, when every loop listens
-	runErr   error         // what gnet returned; written before stopped closes
+	born     time.Time        // tick 0
+	stopped  chan struct{}    // closed when gnet has returned
+	again    chan *loop       // loops that want another turn; one place for each
+	shared   chan sharedClose // descriptors to close in the shared table
+	started  chan struct{}    // closed at the first tick, when every loop listens
+
+	runErr error // what gnet returned: written before stopped closes, read after
 
 	// Owned by gnet's ticker goroutine.
 	booted bool
@@ -70,8 +72,6 @@ type Engine struct {
 	newcomers     atomic.Int64 // connections that may come until the next call
 
 	lingerers atomic.Int64 // refused connections that linger in a table shared by all loops
-
-	shared chan sharedClose // descriptors to close in the shared table
 }
 
 type sharedClose struct {

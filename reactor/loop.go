@@ -151,8 +151,6 @@ func (e *Engine) OnClose(socket gnet.Conn, err error) gnet.Action {
 	return gnet.None
 }
 
-func (e *Engine) ticksSinceStart() uint32 { return uint32(time.Since(e.born) / tick) }
-
 func (l *loop) id(c *conn) session.ID {
 	return session.ID{Incarnation: l.engine.cfg.Incarnation, Slot: c.slot, Generation: c.gen}
 }
@@ -267,59 +265,6 @@ func (in *inbound) Control(op ws.OpCode, payload []byte) error {
 		l.spillReplies(c)
 	}
 	return nil
-}
-
-// look is what the wheel calls for a connection that is due.
-func (l *loop) look(c *conn) {
-	now, cfg := l.wheel.now, l.engine.tuned()
-	switch c.state {
-	case handshaking:
-		l.cut(c, session.HandshakeTimeout)
-		return
-	case undecided:
-		l.undecidedTooLong(c)
-		return
-	case closing:
-		l.cut(c, c.reason)
-		return
-	case lingering:
-		l.cut(c, c.reason)
-		return
-	}
-	expiry := l.slab.expiry(c)
-	if expiry != 0 && int32(now-expiry) >= 0 {
-		l.closeWith(c, session.Unauthorized, "")
-		return
-	}
-	u := l.unfinished.of(c)
-	if u != nil && int32(now-u.since-ticks(cfg.MessageTimeout)) >= 0 {
-		l.closeWith(c, session.MessageTimeout, "")
-		return
-	}
-	heartbeat, grace := ticks(cfg.Heartbeat), ticks(cfg.HeartbeatGrace)
-	switch idle := now - c.seen; {
-	case c.is(flagPinged) && idle >= heartbeat+grace:
-		l.closeWith(c, session.HeartbeatMissed, "")
-		return
-	case !c.is(flagPinged) && idle >= heartbeat:
-		c.set(flagPinged)
-		l.count.pings.Add(1)
-		l.count.controlsOut.Add(1)
-		if !l.write(c, pingFrame) {
-			return
-		}
-	}
-	next := c.seen + heartbeat
-	if c.is(flagPinged) {
-		next += grace
-	}
-	if expiry != 0 && int32(next-expiry) > 0 {
-		next = expiry
-	}
-	l.wheel.schedule(c, next)
-	if u != nil {
-		l.wheel.sooner(c, u.since+ticks(cfg.MessageTimeout))
-	}
 }
 
 var pingFrame = ws.MustCompileFrame(ws.NewPingFrame(nil))

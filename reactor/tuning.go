@@ -48,7 +48,7 @@ func (e *Engine) CheckTuning(t Tuning) error {
 }
 
 // Tune replaces what can change while the engine runs; zero values mean the
-// defaults of Config. Connections that are there stay, also above a lower
+// defaults of Tuning. Connections that are there stay, also above a lower
 // MaxConns. A deadline or heartbeat that has been scheduled is met, and the
 // next one follows the new values. On an error nothing has changed.
 func (e *Engine) Tune(t Tuning) error {

@@ -1,9 +1,6 @@
 package reactor
 
 import (
-	"math"
-	"time"
-
 	"github.com/panjf2000/gnet/v2"
 
 	"github.com/limpet-gateway/limpet/wsproto"
@@ -87,25 +84,4 @@ func (l *loop) endUndecided(c *conn) {
 		l.enter(c, handshaking)
 		l.engine.undecided.Add(-1)
 	}
-}
-
-// expireAt makes a session end at a tick, or never for 0.
-func (l *loop) expireAt(c *conn, due uint32) {
-	l.slab.setExpiry(c, due)
-	if due != 0 {
-		l.wheel.sooner(c, due)
-	}
-}
-
-// tickOf is the first tick at or after t; 0 for the zero time. What lies
-// beyond the 13 years that ticks can be compared over is as good as never.
-func (e *Engine) tickOf(t time.Time) uint32 {
-	if t.IsZero() {
-		return 0
-	}
-	n := (t.Sub(e.born) + tick - 1) / tick
-	if n > math.MaxInt32 {
-		return 0
-	}
-	return uint32(max(n, 1))
 }
