@@ -75,6 +75,22 @@ func TestDocumentsNameFilesThatExist(t *testing.T) {
 	}
 }
 
+// A doc.go that names files of its package names files that exist.
+func TestPackagesNameFilesThatExist(t *testing.T) {
+	file := regexp.MustCompile(`\b([\w-]+/)*[\w-]+\.(go|lua)\b`)
+	for _, f := range tree(t) {
+		if filepath.Base(f.name) != "doc.go" {
+			continue
+		}
+		comment, _, _ := strings.Cut(document(t, f.name), "\npackage ")
+		for _, named := range file.FindAllString(comment, -1) {
+			if _, err := os.Stat(filepath.Join(root, f.pkg, named)); err != nil {
+				t.Errorf("%s names %s: %v", f.name, named, err)
+			}
+		}
+	}
+}
+
 func document(t *testing.T, name string) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, name))
