@@ -148,8 +148,8 @@ func (p *Push) checkControl() error {
 		return nil
 	case p.To.Kind > ToSession || p.To.Kind == ToSession && p.Control != Close:
 		return fmt.Errorf("%w: %s is for user:NAME, close for session:ID too", ErrBadPush, HeaderControl)
-	case (p.Control == Join || p.Control == Leave) && (p.Group == "" || len(p.Group) > MaxGroup):
-		return fmt.Errorf("%w: %s: want 1 to %d bytes", ErrBadPush, HeaderGroup, MaxGroup)
+	case (p.Control == Join || p.Control == Leave) && (p.Group == "" || len(p.Group) > session.MaxName):
+		return fmt.Errorf("%w: %s: want 1 to %d bytes", ErrBadPush, HeaderGroup, session.MaxName)
 	}
 	return nil
 }

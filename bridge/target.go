@@ -19,12 +19,6 @@ const (
 	ToAll                           // every session
 )
 
-// Bounds of the names in a target, in bytes.
-const (
-	MaxPrincipal = 128
-	MaxGroup     = 128
-)
-
 // String returns the word that a target of the kind begins with.
 func (k TargetKind) String() string {
 	switch k {
@@ -63,13 +57,13 @@ func ParseTarget(text string) (Target, error) {
 	}
 	switch kind {
 	case "user":
-		if len(name) > MaxPrincipal {
-			return Target{}, fmt.Errorf("target %.80q: a principal has at most %d bytes: %w", text, MaxPrincipal, ErrBadTarget)
+		if len(name) > session.MaxName {
+			return Target{}, fmt.Errorf("target %.80q: a principal has at most %d bytes: %w", text, session.MaxName, ErrBadTarget)
 		}
 		return Target{Kind: ToUser, Name: name}, nil
 	case "group":
-		if len(name) > MaxGroup {
-			return Target{}, fmt.Errorf("target %.80q: a group's name has at most %d bytes: %w", text, MaxGroup, ErrBadTarget)
+		if len(name) > session.MaxName {
+			return Target{}, fmt.Errorf("target %.80q: a group's name has at most %d bytes: %w", text, session.MaxName, ErrBadTarget)
 		}
 		return Target{Kind: ToGroup, Name: name}, nil
 	case "session":

@@ -1,6 +1,10 @@
 package registry
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/limpet-gateway/limpet/internal/session"
+)
 
 // arena hands out blocks of 4-byte words from pointer-free chunks. A block is
 // named by the index of its first word, which stays the same for its life;
@@ -31,7 +35,7 @@ const (
 	wordBits     = 26
 	maxArenaWord = 1<<wordBits - 1
 
-	maxBlockWords = (sessionHeader + MaxPrincipal + wordBytes - 1) / wordBytes
+	maxBlockWords = (sessionHeader + session.MaxName + wordBytes - 1) / wordBytes
 
 	offState  = 0
 	offWords  = 1

@@ -171,7 +171,7 @@ func TestHotPathsDoNotAllocate(t *testing.T) {
 	joinAll(t, table, refs, 1000)
 	principal, group, other := []byte("user00000500"), []byte("room000000"), []byte("other")
 	ids := make([]session.ID, 0, 1000)
-	name := make([]byte, 0, MaxPrincipal)
+	name := make([]byte, 0, session.MaxName)
 	for what, f := range map[string]func(){
 		"AppendSessions":  func() { ids = table.AppendSessions(ids[:0], principal) },
 		"AppendGroup":     func() { ids = table.AppendGroup(ids[:0], group) },

@@ -56,7 +56,7 @@ func groupShardOf(h uint64) int { return int(h >> (64 - groupShardBits)) }
 // Joining twice is joining once; a displaced session joins nothing. It fails
 // with ErrBadGroup, ErrTooManyGroups or ErrTableFull.
 func (t *Table) Join(ref Ref, group []byte) error {
-	if len(group) == 0 || len(group) > MaxGroupName {
+	if len(group) == 0 || len(group) > session.MaxName {
 		return ErrBadGroup
 	}
 	s, word := t.lock(ref)

@@ -5,34 +5,36 @@ import "github.com/limpet-gateway/limpet/internal/session"
 // AppendSessions appends the ids of the principal's sessions on this node to
 // dst, newest first.
 func (t *Table) AppendSessions(dst []session.ID, principal []byte) []session.ID {
-	h := t.hash(principal)
-	s := &t.shards[shardOf(h)]
-	s.mu.Lock()
-	for word := s.index.find(&s.arena, h, principal); word != 0; {
-		b := s.arena.block(word)
-		dst = append(dst, session.ID{
-			Incarnation: t.incarnation,
-			Slot:        get(b, offSlot),
-			Generation:  get(b, offGeneration),
-		})
-		word = get(b, offOlder)
-	}
-	s.mu.Unlock()
+	t.eachOf(principal, func(b []byte) bool {
+		dst = append(dst, t.session(b).ID)
+		return true
+	})
 	return dst
 }
 
 // AppendEntries is AppendSessions with the epochs.
 func (t *Table) AppendEntries(dst []Session, principal []byte) []Session {
+	t.eachOf(principal, func(b []byte) bool {
+		dst = append(dst, t.session(b))
+		return true
+	})
+	return dst
+}
+
+// eachOf calls visit with the block of each session of a principal, newest
+// first and with the shard locked, until it returns false.
+func (t *Table) eachOf(principal []byte, visit func(b []byte) bool) {
 	h := t.hash(principal)
 	s := &t.shards[shardOf(h)]
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	for word := s.index.find(&s.arena, h, principal); word != 0; {
 		b := s.arena.block(word)
-		dst = append(dst, t.session(b))
+		if !visit(b) {
+			return
+		}
 		word = get(b, offOlder)
 	}
-	s.mu.Unlock()
-	return dst
 }
 
 // AppendPrincipal appends the principal of the session at ref to dst.

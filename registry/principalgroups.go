@@ -1,11 +1,13 @@
 package registry
 
+import "github.com/limpet-gateway/limpet/internal/session"
+
 // JoinPrincipal puts every session that the principal has on this node into a
 // group, and returns their number. Unlike Join it needs no Ref, so it may be
 // called while sessions come and go. It fails like Join, with the number of
 // those that had joined before.
 func (t *Table) JoinPrincipal(principal, group []byte) (sessions int, err error) {
-	if len(group) == 0 || len(group) > MaxGroupName {
+	if len(group) == 0 || len(group) > session.MaxName {
 		return 0, ErrBadGroup
 	}
 	t.eachOf(principal, func(b []byte) bool {
@@ -27,20 +29,4 @@ func (t *Table) LeavePrincipal(principal, group []byte) (sessions int) {
 		return true
 	})
 	return sessions
-}
-
-// eachOf calls visit with the block of each session of a principal, newest
-// first and with the shard locked, until it returns false.
-func (t *Table) eachOf(principal []byte, visit func(b []byte) bool) {
-	h := t.hash(principal)
-	s := &t.shards[shardOf(h)]
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for word := s.index.find(&s.arena, h, principal); word != 0; {
-		b := s.arena.block(word)
-		if !visit(b) {
-			return
-		}
-		word = get(b, offOlder)
-	}
 }

@@ -39,7 +39,7 @@ func TestJoinAndLeaveByPrincipal(t *testing.T) {
 	if n, err := table.JoinPrincipal([]byte("nobody"), group); n != 0 || err != nil {
 		t.Errorf("nobody joins with %d sessions, %v", n, err)
 	}
-	if _, err := table.JoinPrincipal([]byte("a"), []byte(strings.Repeat("x", MaxGroupName+1))); !errors.Is(err, ErrBadGroup) {
+	if _, err := table.JoinPrincipal([]byte("a"), []byte(strings.Repeat("x", session.MaxName+1))); !errors.Is(err, ErrBadGroup) {
 		t.Errorf("a bad name: %v, want ErrBadGroup", err)
 	}
 	for _, g := range []string{"1", "2"} {

@@ -21,7 +21,7 @@ type Added struct {
 // fails with ErrBadPrincipal or ErrTableFull, and then nothing has changed.
 // id must carry the incarnation that the table was made with.
 func (t *Table) Add(principal []byte, id session.ID) (Added, error) {
-	if len(principal) == 0 || len(principal) > MaxPrincipal {
+	if len(principal) == 0 || len(principal) > session.MaxName {
 		return Added{}, ErrBadPrincipal
 	}
 	h := t.hash(principal)

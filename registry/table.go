@@ -9,16 +9,10 @@ import (
 	"github.com/limpet-gateway/limpet/internal/session"
 )
 
-// Limits of names, in bytes.
-const (
-	MaxPrincipal = 128
-	MaxGroupName = 128
-)
-
 // What Add and Join refuse.
 var (
-	ErrBadPrincipal  = fmt.Errorf("principal is not 1 to %d bytes long", MaxPrincipal)
-	ErrBadGroup      = fmt.Errorf("group name is not 1 to %d bytes long", MaxGroupName)
+	ErrBadPrincipal  = fmt.Errorf("principal is not 1 to %d bytes long", session.MaxName)
+	ErrBadGroup      = fmt.Errorf("group name is not 1 to %d bytes long", session.MaxName)
 	ErrTableFull     = errors.New("registry table is full")
 	ErrTooManyGroups = errors.New("session is in too many groups")
 )

@@ -133,7 +133,7 @@ func TestEpochIsSince(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	table := NewTable(Config{MaxGroups: 2})
-	long := strings.Repeat("x", MaxPrincipal)
+	long := strings.Repeat("x", session.MaxName)
 	for _, bad := range []string{"", long + "x"} {
 		if _, err := table.Add([]byte(bad), id(1)); !errors.Is(err, ErrBadPrincipal) {
 			t.Errorf("Add of %d bytes: %v, want ErrBadPrincipal", len(bad), err)

@@ -13,8 +13,8 @@ import (
 
 // Identity is who a peer is, and what it may do.
 type Identity struct {
-	Principal string            // passed session.CheckPrincipal; "" for somebody unknown, let in all the same
-	Groups    []string          // to join; each passed session.CheckPrincipal
+	Principal string            // passed session.CheckName; "" for somebody unknown, let in all the same
+	Groups    []string          // to join; each passed session.CheckName
 	Priority  *session.Priority // of its messages; nil is the node's own
 	Expires   time.Time         // when the session ends; zero for never
 	Limits    Limits
@@ -92,7 +92,7 @@ func (a *assertion) identity() (*Identity, error) {
 	if a.tenant != "" {
 		// With a slash in it, tenant a/b and principal c would be the
 		// same name as tenant a and principal b/c.
-		if strings.ContainsRune(a.tenant, '/') || session.CheckPrincipal(a.tenant) != "" {
+		if strings.ContainsRune(a.tenant, '/') || session.CheckName(a.tenant) != "" {
 			return nil, fmt.Errorf("the tenant is not made of letters, digits and -._~:@+=")
 		}
 		prefix = a.tenant + "/"
@@ -101,7 +101,7 @@ func (a *assertion) identity() (*Identity, error) {
 		if text == "" {
 			return "", fmt.Errorf("a name is empty")
 		}
-		if fault := session.CheckPrincipal(prefix + text); fault != "" {
+		if fault := session.CheckName(prefix + text); fault != "" {
 			return "", fmt.Errorf("%s", fault)
 		}
 		return prefix + text, nil

@@ -54,7 +54,7 @@ func (g *Gateway) ended(s reactor.Session, reason session.CloseReason) {
 		return
 	}
 	ref := registry.Ref(s.Ref())
-	var name [session.MaxPrincipal]byte
+	var name [session.MaxName]byte
 	e := bridge.Event{
 		Kind:      bridge.Disconnected,
 		Principal: string(g.table.AppendPrincipal(name[:0], ref)),

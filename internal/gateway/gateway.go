@@ -80,7 +80,7 @@ func Discard(*Gateway, reactor.Session, session.Opcode, []byte, tracing.Span) {}
 // session with 1013 rather than be lost in silence.
 func Kafka(up *bridge.Uplink) Uplink {
 	return func(g *Gateway, s reactor.Session, op session.Opcode, payload []byte, span tracing.Span) {
-		var name [session.MaxPrincipal]byte
+		var name [session.MaxName]byte
 		verdict := up.Accept(bridge.Message{
 			Session:   s.ID(),
 			Principal: g.table.AppendPrincipal(name[:0], registry.Ref(s.Ref())),

@@ -84,8 +84,8 @@ func (g *Gateway) openUnchecked(o *reactor.Opening) *wsproto.Refusal {
 	}
 	name, given := o.Request.Query("id")
 	if given {
-		if fault := session.CheckPrincipal(name); fault != "" {
-			return wsproto.NewRefusal(400, fault)
+		if fault := session.CheckName(name); fault != "" {
+			return wsproto.NewRefusal(400, "id: "+fault)
 		}
 	}
 	return g.enter(o, &auth.Identity{Principal: name})

@@ -138,7 +138,7 @@ func (w *Watch) of(ref uint32) *watched {
 	if now == nil || ref == 0 { // 0: nobody has a table entry yet
 		return nil
 	}
-	var name [registry.MaxPrincipal]byte
+	var name [session.MaxName]byte
 	return (*now)[string(w.table.AppendPrincipal(name[:0], registry.Ref(ref)))]
 }
 

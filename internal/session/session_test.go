@@ -72,9 +72,9 @@ func TestWrongPrincipals(t *testing.T) {
 		"a\r\nSet: b":                       `"\r" at byte 1`,
 		"dev-\u00e9":                        `"\u00e9" at byte 4`,
 		"\xff\xfe":                          `"\xff" at byte 0`,
-		strings.Repeat("x", MaxPrincipal+1): "129 bytes",
+		strings.Repeat("x", MaxName+1): "129 bytes",
 	} {
-		got := CheckPrincipal(name)
+		got := CheckName(name)
 		if !strings.Contains(got, want) {
 			t.Errorf("%q: %q; want ...%s...", name, got, want)
 		}
@@ -84,7 +84,7 @@ func TestWrongPrincipals(t *testing.T) {
 			}
 		}
 	}
-	if fault := CheckPrincipal(strings.Repeat("x", MaxPrincipal)); fault != "" {
+	if fault := CheckName(strings.Repeat("x", MaxName)); fault != "" {
 		t.Errorf("%s", fault)
 	}
 }
