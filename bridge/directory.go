@@ -1,9 +1,6 @@
 package bridge
 
-import (
-	"context"
-	"errors"
-)
+import "context"
 
 // Place is a node that holds sessions.
 type Place struct {
@@ -20,19 +17,3 @@ type Directory interface {
 	// Groups returns for each group the nodes that hold members.
 	Groups(ctx context.Context, groups []string) ([][]Place, error)
 }
-
-// Bus carries pushes between nodes. done is called once for each call, from
-// any goroutine: with nil when the transport has the push, with ErrNodeGone,
-// ErrBusClosed or another error when it will never have it. A call may wait for
-// room until ctx ends; a push that is not sent by then fails with ErrBusClosed,
-// if it still can be taken back. What arrives is given to Router.Arrived.
-type Bus interface {
-	Forward(ctx context.Context, to uint64, p *Push, done func(error)) // to: a node's incarnation
-	Broadcast(ctx context.Context, p *Push, done func(error))          // to every node, this one included
-}
-
-// What a bus reports.
-var (
-	ErrNodeGone  = errors.New("the node is gone")
-	ErrBusClosed = errors.New("the bus is closed")
-)

@@ -226,16 +226,6 @@ func (b *KafkaBus) produce(ctx context.Context, topic string, partition int32, p
 	})
 }
 
-// BusStats is a snapshot of a bus's counters.
-type BusStats struct {
-	Malformed uint64 // records or messages that no node wrote
-	Unleased  uint64 // pushes for one node that went to all, because its inbox was not known or it has none
-	Ignored   uint64 // records of an inbox that were for another node, and its business
-	Followed  uint64 // records of an inbox that were for a dead node, and taken over
-	Refused   uint64 // pushes for which the bus had no room, on their way out or in
-	Failed    uint64 // pushes that the transport did not take in time
-}
-
 // Stats may be called from any goroutine.
 func (b *KafkaBus) Stats() BusStats {
 	return BusStats{Malformed: b.malformed.Load(), Unleased: b.unleased.Load(), Ignored: b.ignored.Load(), Followed: b.followed.Load()}
@@ -254,13 +244,4 @@ func (b *KafkaBus) Lag() []PartitionLag {
 	}
 	b.mu.Unlock()
 	return b.lags.snapshot(assigned)
-}
-
-// fnv32 is the FNV-1a hash.
-func fnv32(s string) uint32 {
-	h := uint32(2166136261)
-	for i := range len(s) {
-		h = (h ^ uint32(s[i])) * 16777619
-	}
-	return h
 }

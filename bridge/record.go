@@ -1,13 +1,9 @@
 package bridge
 
 import (
-	"context"
-	"fmt"
-	"strconv"
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/session"
-	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -55,25 +51,4 @@ func (t *recordText) fill(it *item, m *Message, topic string) {
 		Headers:   it.headers[:5],
 		Timestamp: time.Now(),
 	}
-}
-
-// maxMessageBytes returns the largest batch that the topic takes.
-func maxMessageBytes(ctx context.Context, client *kgo.Client, topic string) (int, error) {
-	const name = "max.message.bytes"
-	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, topic)
-	if err == nil {
-		var c kadm.ResourceConfig
-		if c, err = configs.On(topic, nil); err == nil {
-			err = c.Err
-			for _, kv := range c.Configs {
-				if kv.Key == name && kv.Value != nil {
-					return strconv.Atoi(*kv.Value)
-				}
-			}
-		}
-	}
-	if err != nil {
-		return 0, fmt.Errorf("read %s of topic %s: %w", name, topic, err)
-	}
-	return defaultBatchBytes, nil
 }

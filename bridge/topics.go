@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -132,4 +133,38 @@ var ErrTopicsMissing = errors.New("topics do not exist and creating them is swit
 
 func missingError(names []string) error {
 	return fmt.Errorf("%w: %s", ErrTopicsMissing, strings.Join(names, ", "))
+}
+
+// settleTopics creates the topics that are missing or, where it may not, fails
+// with ErrTopicsMissing.
+func settleTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec, keep bool) error {
+	if !keep {
+		return EnsureTopics(ctx, client, specs)
+	}
+	missing, err := MissingTopics(ctx, client, specs)
+	if err == nil && len(missing) > 0 {
+		err = missingError(missing)
+	}
+	return err
+}
+
+// maxMessageBytes returns the largest batch that the topic takes.
+func maxMessageBytes(ctx context.Context, client *kgo.Client, topic string) (int, error) {
+	const name = "max.message.bytes"
+	configs, err := kadm.NewClient(client).DescribeTopicConfigs(ctx, topic)
+	if err == nil {
+		var c kadm.ResourceConfig
+		if c, err = configs.On(topic, nil); err == nil {
+			err = c.Err
+			for _, kv := range c.Configs {
+				if kv.Key == name && kv.Value != nil {
+					return strconv.Atoi(*kv.Value)
+				}
+			}
+		}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("read %s of topic %s: %w", name, topic, err)
+	}
+	return defaultBatchBytes, nil
 }

@@ -7,7 +7,6 @@ import (
 	"hash/maphash"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/internal/tracing"
@@ -278,17 +277,6 @@ func (u *Uplink) newClient() (*kgo.Client, error) {
 	)
 }
 
-func settleTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec, keep bool) error {
-	if !keep {
-		return EnsureTopics(ctx, client, specs)
-	}
-	missing, err := MissingTopics(ctx, client, specs)
-	if err == nil && len(missing) > 0 {
-		err = missingError(missing)
-	}
-	return err
-}
-
 const (
 	// defaultBatchBytes is the client's own default for one batch.
 	defaultBatchBytes = 1000012
@@ -296,7 +284,3 @@ const (
 	// 61 B of batch header, at most 2 × 128 B of principal, other headers.
 	recordOverhead = 1 << 10
 )
-
-// flushPoll bounds how long a held value waits for room that came without a
-// wake-up, since the budget is common to all workers.
-const flushPoll = 10 * time.Millisecond

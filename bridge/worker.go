@@ -16,6 +16,10 @@ import (
 const (
 	takeLength = 256 // messages taken from the queue under one lock
 
+	// flushPoll bounds how long a held value waits for room that came without a
+	// wake-up, since the budget is common to all workers.
+	flushPoll = 10 * time.Millisecond
+
 	// Pause before records that Kafka failed are produced again: doubled from
 	// the first to the last. Only failures that the client itself does not
 	// retry come here.
