@@ -76,7 +76,7 @@ func startBroker(t testing.TB) *testBroker {
 	}
 	defer client.Close()
 	specs := b.topics.Specs(4, 8)
-	if err := EnsureTopics(testContext(t), client, specs); err != nil {
+	if err := ensureTopics(testContext(t), client, specs); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { deleteTopics(t, addr, specs) })

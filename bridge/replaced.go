@@ -33,7 +33,7 @@ func (u *Uplink) restoreTopics(items []*item) bool {
 	if gone && !u.cfg.KeepTopics {
 		ctx, cancel := context.WithTimeout(context.Background(), requestTimeoutOverhead+u.cfg.ProduceTimeout)
 		defer cancel()
-		if err := EnsureTopics(ctx, u.client.Load(), u.cfg.Topics.Specs(u.cfg.Partitions, u.cfg.InboxPartitions)); err != nil {
+		if err := ensureTopics(ctx, u.client.Load(), u.cfg.Topics.Specs(u.cfg.Partitions, u.cfg.InboxPartitions)); err != nil {
 			u.cfg.Kafka.logger().Error("a topic is gone and cannot be created", "error", err)
 		}
 	}

@@ -57,11 +57,11 @@ func (t Topics) Specs(partitions, inboxPartitions int32) []TopicSpec {
 	}
 }
 
-// EnsureTopics creates the topics that do not exist, with the broker's default
+// ensureTopics creates the topics that do not exist, with the broker's default
 // replication, and returns when the brokers know them: a controller answers
 // before that. Existing ones stay as they are.
-func EnsureTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) error {
-	missing, err := MissingTopics(ctx, client, specs)
+func ensureTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) error {
+	missing, err := missingTopics(ctx, client, specs)
 	if err != nil || len(missing) == 0 {
 		return err
 	}
@@ -94,11 +94,11 @@ func EnsureTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) er
 	return errors.Join(faults...)
 }
 
-// topicPoll is how often EnsureTopics looks for what it created.
+// topicPoll is how often ensureTopics looks for what it created.
 const topicPoll = 20 * time.Millisecond
 
-// MissingTopics returns the topics of specs that do not exist.
-func MissingTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) ([]string, error) {
+// missingTopics returns the topics of specs that do not exist.
+func missingTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec) ([]string, error) {
 	return notServed(ctx, client, specs, false)
 }
 
@@ -139,9 +139,9 @@ func missingError(names []string) error {
 // with ErrTopicsMissing.
 func settleTopics(ctx context.Context, client *kgo.Client, specs []TopicSpec, keep bool) error {
 	if !keep {
-		return EnsureTopics(ctx, client, specs)
+		return ensureTopics(ctx, client, specs)
 	}
-	missing, err := MissingTopics(ctx, client, specs)
+	missing, err := missingTopics(ctx, client, specs)
 	if err == nil && len(missing) > 0 {
 		err = missingError(missing)
 	}

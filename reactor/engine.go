@@ -87,7 +87,7 @@ func New(cfg Config, handler Handler) (*Engine, error) {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}
 	cfg.setDefaults()
-	nofile, err := RaiseNofile()
+	nofile, err := raiseNofile()
 	if err != nil {
 		return nil, fmt.Errorf("reactor: %w", err)
 	}

@@ -129,10 +129,10 @@ func (p *descriptorPlan) loopsFor(conns int) int {
 	return (conns + share - 1) / share
 }
 
-// RaiseNofile raises the soft limit on descriptors to the hard one and returns
+// raiseNofile raises the soft limit on descriptors to the hard one and returns
 // the limit now in force. It is the one setting of the host that limpet
 // changes by itself, and it changes it for this process only.
-func RaiseNofile() (uint64, error) {
+func raiseNofile() (uint64, error) {
 	var lim unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &lim); err != nil {
 		return 0, fmt.Errorf("read RLIMIT_NOFILE: %w", err)

@@ -100,6 +100,6 @@ func (n *node) serveTable() {
 func directoryConfig(c *config.Serve, log *slog.Logger) redisdir.Config {
 	return redisdir.Config{
 		URL: c.Redis, Node: c.Node, Expect: c.RedisExpect,
-		Lease: c.RedisLease, CallTimeout: c.RedisTimeout, Queue: c.RedisQueue, Reregist: c.RedisReregister, Log: log,
+		Lease: c.RedisLease, CallTimeout: c.RedisTimeout, Queue: c.RedisQueue, Reregister: c.RedisReregister, Log: log,
 	}
 }

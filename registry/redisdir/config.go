@@ -44,10 +44,10 @@ type Config struct {
 	// writes are refused as late; 1 s.
 	ClockSlack time.Duration
 
-	Queue    int // changed names that may wait to be written; 262,144
-	Batch    int // names written in one round trip; 1,024
-	Writers  int // batches under way at once; 4
-	Reregist int // names re-registered per second after a recovery; 150,000
+	Queue      int // changed names that may wait to be written; 262,144
+	Batch      int // names written in one round trip; 1,024
+	Writers    int // batches under way at once; 4
+	Reregister int // names re-registered per second after a recovery; 150,000
 
 	// Audit is the time between two full comparisons of this node's entries
 	// with its table, on top of those that follow a fault; 10 min. Negative
@@ -92,7 +92,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.Queue, 1<<18)
 	orInt(&c.Batch, 1024)
 	orInt(&c.Writers, 4)
-	orInt(&c.Reregist, 150_000)
+	orInt(&c.Reregister, 150_000)
 	or(&c.Audit, 10*time.Minute)
 	if c.Log == nil {
 		c.Log = slog.Default()
@@ -130,9 +130,9 @@ func (c Config) Validate() error {
 			fault("%s: %v is below 1ms", d.name, d.value)
 		}
 	}
-	if c.Queue < 1024 || c.Batch < 1 || c.Batch > 65536 || c.Writers < 1 || c.Writers > 64 || c.Reregist < 1 {
+	if c.Queue < 1024 || c.Batch < 1 || c.Batch > 65536 || c.Writers < 1 || c.Writers > 64 || c.Reregister < 1 {
 		fault("queue %d (at least 1024), batch %d (1 to 65536), writers %d (1 to 64) or re-registration rate %d (at least 1) is out of range",
-			c.Queue, c.Batch, c.Writers, c.Reregist)
+			c.Queue, c.Batch, c.Writers, c.Reregister)
 	}
 	if c.Displaced == nil {
 		faults = append(faults, errors.New("nobody is there to close displaced sessions"))

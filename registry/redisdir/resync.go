@@ -145,7 +145,7 @@ func (d *Directory) reregister(ctx context.Context) (names int, err error) {
 		if names++; names%resyncStep != 0 {
 			return nil
 		}
-		due := time.Duration(names) * time.Second / time.Duration(d.config.Reregist)
+		due := time.Duration(names) * time.Second / time.Duration(d.config.Reregister)
 		if err := pause(ctx, due-time.Since(began)); err != nil {
 			return err
 		}
