@@ -63,7 +63,7 @@ func (c Config) listen(network, address string) (net.Listener, error) {
 	if err != nil {
 		return nil, err
 	}
-	return listen.Bound(l, listen.Limits{Conns: MaxConns, Descriptors: c.Descriptors}), nil
+	return guarded{listen.Bound(l, listen.Limits{Conns: MaxConns, Descriptors: c.Descriptors})}, nil
 }
 
 func (c Config) withDefaults() Config {

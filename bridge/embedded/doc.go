@@ -17,6 +17,9 @@
 // two passes of retention a topic may exceed its share by what is written
 // meanwhile, and by one segment.
 //
+// Anybody on the host can connect, and not only with a Kafka client. What is no
+// request of Kafka's ends its connection before kfake sees it.
+//
 // Under failure: a full disk makes produce requests fail; producers retry
 // them until there is room again.
 package embedded
