@@ -190,13 +190,36 @@ func TestGone(t *testing.T) {
 	require.True(t, Host().Alive(os.Getpid()))
 }
 
+// What the kernel counts is the whole machine's: other tests may close as many
+// sockets as this one opens, so it looks more than once.
 func TestKernelCountsSockets(t *testing.T) {
-	before, err := Host().Kernel()
-	require.NoError(t, err)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
 	defer l.Close()
-	const n = 300
+	const n, rounds = 300, 20
+	for round := 1; ; round++ {
+		before, after := openSockets(t, l, n)
+		per, ok := after.PerSocket(before, n)
+		counted := int(after.TCPSockets) - int(before.TCPSockets)
+		if counted < n || after.SlabReadable && (!ok || per <= 2000 || per >= 8000) {
+			require.Less(t, round, rounds, "%d of %d new sockets counted, at %.0f B", counted, 2*n, per)
+			continue
+		}
+		if !after.SlabReadable {
+			t.Log("slabinfo is readable by root only: kernel memory per socket is not reported")
+		}
+		_, ok = after.PerSocket(before, 1<<20)
+		require.False(t, ok, "fewer sockets than asked for say nothing")
+		return
+	}
+}
+
+// openSockets reads what the kernel counts before and after n connections to l
+// are opened, and closes them.
+func openSockets(t *testing.T, l net.Listener, n int) (before, after Kernel) {
+	t.Helper()
+	before, err := Host().Kernel()
+	require.NoError(t, err)
 	for range n {
 		c, err := net.Dial("tcp", l.Addr().String())
 		require.NoError(t, err)
@@ -205,19 +228,9 @@ func TestKernelCountsSockets(t *testing.T) {
 		require.NoError(t, err)
 		defer s.Close()
 	}
-	after, err := Host().Kernel()
+	after, err = Host().Kernel()
 	require.NoError(t, err)
-	require.GreaterOrEqual(t, int(after.TCPSockets)-int(before.TCPSockets), n, "600 sockets, less what others closed meanwhile")
-	if !after.SlabReadable {
-		t.Log("slabinfo is readable by root only: kernel memory per socket is not reported")
-		return
-	}
-	per, ok := after.PerSocket(before, n)
-	require.True(t, ok)
-	require.Greater(t, per, 2000.0)
-	require.Less(t, per, 8000.0)
-	_, ok = after.PerSocket(before, 1<<20)
-	require.False(t, ok, "fewer sockets than asked for say nothing")
+	return before, after
 }
 
 // fake is a /proc of files.

@@ -56,22 +56,32 @@ func memoryGroup(t *testing.T, limit int) string {
 	return ""
 }
 
-// neighbour has the group charged for so many bytes more until the file that
-// it returns is removed: files in memory are no page cache.
-func neighbour(t *testing.T, group string, bytes int64) string {
+// neighbour is a file in memory, which is no page cache, for which a control
+// group is charged until it is removed.
+type neighbour struct{ group, file string }
+
+func newNeighbour(t *testing.T, group string) *neighbour {
 	t.Helper()
 	file, err := os.CreateTemp("/dev/shm", "limpet-test-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { os.Remove(file.Name()) })
 	file.Close()
-	cmd := exec.Command("sh", "-c", `echo $$ > "$0/cgroup.procs" && head -c "$1" /dev/zero > "$2"`, group, strconv.FormatInt(bytes, 10), file.Name())
+	n := &neighbour{group, file.Name()}
+	t.Cleanup(n.remove)
+	return n
+}
+
+// grow has the group charged for so many bytes more.
+func (n *neighbour) grow(t *testing.T, bytes int64) {
+	t.Helper()
+	cmd := exec.Command("sh", "-c", `echo $$ > "$0/cgroup.procs" && head -c "$1" /dev/zero >> "$2"`, n.group, strconv.FormatInt(bytes, 10), n.file)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
-	return file.Name()
 }
+
+func (n *neighbour) remove() { _ = os.Remove(n.file) }
 
 // attackers opens connections until it is told to stop, and keeps the latest.
 type attackers struct {
@@ -246,15 +256,20 @@ func TestAttackOnMemory(t *testing.T) {
 	}
 	if group != "" {
 		// A neighbour in the group takes what is left of the budget: the last
-		// rung, which newcomers alone never reach.
-		fill := max(0, s.Memory.Budget/100*98-s.Memory.Used)
-		taken := neighbour(t, group, fill)
+		// rung, which newcomers alone never reach. Sessions that end meanwhile
+		// free memory, so it looks again, but not before its own share is in
+		// the gateway's reading.
+		taken, looks := newNeighbour(t, group), time.Now()
 		for end := time.Now().Add(2 * patience); s.Overload.Shed < 100 || s.Refused["overload"] < 100; time.Sleep(20 * time.Millisecond) {
 			if p.snapshot(&s); time.Now().After(end) {
 				t.Errorf("nobody is shed or refused: %+v", s)
 				break
 			}
 			highest, most = max(highest, s.Overload.Rung), max(most, s.Memory.Used)
+			if left := s.Memory.Budget/100*98 - s.Memory.Used; left > 0 && s.Overload.Rung < 4 && !time.Now().Before(looks) {
+				taken.grow(t, left)
+				looks = time.Now().Add(2 * time.Second)
+			}
 		}
 		if code, status := p.readyz(); code != http.StatusOK || status != "degraded" {
 			t.Errorf("readyz: %d %s", code, status)
@@ -262,7 +277,7 @@ func TestAttackOnMemory(t *testing.T) {
 		if highest < 4 {
 			t.Errorf("level %d at most: %+v", highest, s)
 		}
-		_ = os.Remove(taken)
+		taken.remove()
 	}
 	peace()
 	// Who is shed counts as closed when its socket ends: for who does not read
