@@ -264,7 +264,9 @@ func TestNodeEndsBetweenDownlinkAndInbox(t *testing.T) {
 	}
 	heir := startNode(t, broker, 3, dir, l.of(3, 8))
 	eventually(t, "all arrive", func() bool { return len(owner.received()) >= len(records) })
-	if n := order(t, owner.received()); n != len(records) {
+	received := owner.received()
+	order(t, received)
+	if n := len(received); n != len(records) {
 		t.Errorf("%d different pushes, want %d", n, len(records))
 	}
 	if s := heir.router.Stats(); s.Forwarded != uint64(len(records)) {

@@ -12,46 +12,29 @@ import (
 	"net"
 	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
+
+	"github.com/limpet-gateway/limpet/internal/logtest"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// lockedBuffer is a log that a test reads while the server writes.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 type fixture struct {
 	*Server
 	t         *testing.T
 	readiness *Readiness
-	log       *lockedBuffer
+	log       *logtest.Log
 	client    *http.Client
 }
 
 // start serves on a free port until the test ends.
 func start(t *testing.T, change func(*Config)) *fixture {
 	t.Helper()
-	f := &fixture{t: t, readiness: &Readiness{}, log: &lockedBuffer{}}
+	f := &fixture{t: t, readiness: &Readiness{}, log: new(logtest.Log)}
 	config := Config{Addr: "127.0.0.1:0", Readiness: f.readiness, Log: slog.New(slog.NewTextHandler(f.log, nil))}
 	if change != nil {
 		change(&config)

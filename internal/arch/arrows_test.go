@@ -40,15 +40,16 @@ var arrows = map[string][]string{
 
 	"bridge/kafkatest":            {"internal/freeport"},
 	"internal/freeport":           {},
+	"internal/logtest":            {},
 	"internal/program":            {},
 	"internal/tracing/tracetest":  {},
-	"registry/redisdir/redistest": {"internal/freeport", "internal/program"},
+	"registry/redisdir/redistest": {"internal/freeport", "internal/logtest", "internal/program"},
 }
 
 // forTests are packages that start real counterparts for tests. Only tests, and
 // each other, import them: the binary must not hold them.
 var forTests = []string{
-	"bridge/kafkatest", "internal/freeport", "internal/program", "internal/tracing/tracetest", "registry/redisdir/redistest",
+	"bridge/kafkatest", "internal/freeport", "internal/logtest", "internal/program", "internal/tracing/tracetest", "registry/redisdir/redistest",
 }
 
 // testArrows lists what tests may import beyond that: real counterparts to
@@ -56,11 +57,14 @@ var forTests = []string{
 var testArrows = map[string][]string{
 	"reactor":           {"internal/proxyheader", "internal/admission"},
 	"bridge":            {"bridge/embedded", "bridge/kafkatest"},
-	"registry/redisdir": {"registry/redisdir/redistest"},
+	"registry/redisdir": {"registry/redisdir/redistest", "internal/logtest"},
 	"internal/cluster":  {"registry/redisdir/redistest", "bridge/embedded", "internal/session"},
 	"bridge/client":     {"bridge/embedded"},
 
-	"internal/tracing/otlp": {"internal/tracing", "internal/tracing/tracetest"},
+	"internal/api":          {"internal/logtest"},
+	"internal/auth":         {"internal/logtest"},
+	"internal/gateway":      {"internal/logtest"},
+	"internal/tracing/otlp": {"internal/logtest", "internal/tracing", "internal/tracing/tracetest"},
 }
 
 // reasons says why an arrow that somebody may want is forbidden. The first

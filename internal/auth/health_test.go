@@ -1,7 +1,6 @@
 package auth
 
 import (
-	"bytes"
 	"crypto/rand"
 	"crypto/rsa"
 	"fmt"
@@ -14,13 +13,16 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/limpet-gateway/limpet/internal/logtest"
 )
 
 // troubles is what a service told last of each part, and what it logged.
 type troubles struct {
 	mu  sync.Mutex
-	now map[string]string
-	log bytes.Buffer
+	now map[string]string // guarded by mu
+
+	logtest.Log
 }
 
 func (t *troubles) told(part, trouble string) {
@@ -35,19 +37,9 @@ func (t *troubles) of(part string) string {
 	return t.now[part]
 }
 
-func (t *troubles) Write(p []byte) (int, error) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.log.Write(p)
-}
-
 // lines counts those of the log that are warnings or worse, or say that
 // something works again.
-func (t *troubles) lines() int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return strings.Count(t.log.String(), "\n")
-}
+func (t *troubles) lines() int { return t.Count("\n") }
 
 func troubledService(t *testing.T, cfg Config) (*Service, *troubles) {
 	t.Helper()
@@ -88,7 +80,7 @@ func TestTroubleOfAKeySet(t *testing.T) {
 		t.Fatal(err)
 	}
 	if text := seen.of("jwt-jwks"); text != "" || seen.lines() != 2 {
-		t.Errorf("trouble %q and %d lines in the log, want none and 2:\n%s", text, seen.lines(), seen.log.String())
+		t.Errorf("trouble %q and %d lines in the log, want none and 2:\n%s", text, seen.lines(), seen.String())
 	}
 	s.set()
 	if set.fetch(t.Context()) == nil || !strings.Contains(seen.of("jwt-jwks"), "stay in use") {
@@ -126,7 +118,7 @@ func TestTroubleOfAWebhook(t *testing.T) {
 	works.Store(true)
 	eventually(t, "the webhook to be used", func() bool { return check(t, service, "tok").Denial == nil })
 	if text := seen.of("webhook"); text != "" || seen.lines() != 2 {
-		t.Errorf("trouble %q and %d lines in the log, want none and 2:\n%s", text, seen.lines(), seen.log.String())
+		t.Errorf("trouble %q and %d lines in the log, want none and 2:\n%s", text, seen.lines(), seen.String())
 	}
 }
 

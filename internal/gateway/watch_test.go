@@ -1,41 +1,25 @@
 package gateway
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/gorilla/websocket"
 
+	"github.com/limpet-gateway/limpet/internal/logtest"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
 )
 
-// logged collects what the watch writes, from all loops.
-type logged struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
+// lines are the records of a log so far.
+func lines(l *logtest.Log) []string { return strings.Split(strings.TrimSpace(l.String()), "\n") }
 
-func (l *logged) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logged) lines() []string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return strings.Split(strings.TrimSpace(l.b.String()), "\n")
-}
-
-func (l *logged) debug() *slog.Logger {
+func debugInto(l *logtest.Log) *slog.Logger {
 	return slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
 }
 
@@ -51,8 +35,8 @@ func startWatched(t *testing.T, log *slog.Logger) (*Watch, string) {
 
 // One device is shown from its connection to its end, and nobody else.
 func TestWatchShowsOne(t *testing.T) {
-	var log logged
-	w, url := startWatched(t, log.debug())
+	var log logtest.Log
+	w, url := startWatched(t, debugInto(&log))
 	if _, err := w.Add("dev1", time.Minute, 3); err != nil {
 		t.Fatal(err)
 	}
@@ -66,10 +50,10 @@ func TestWatchShowsOne(t *testing.T) {
 	_ = a.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(1000, ""), time.Now().Add(patience))
 	_, _, _ = a.ReadMessage()
 	deadline := time.Now().Add(patience)
-	for len(log.lines()) < 3 && time.Now().Before(deadline) {
+	for len(lines(&log)) < 3 && time.Now().Before(deadline) {
 		time.Sleep(5 * time.Millisecond)
 	}
-	lines := log.lines()
+	lines := lines(&log)
 	if len(lines) != 3 {
 		t.Fatalf("logged %q", lines)
 	}
@@ -89,8 +73,8 @@ func TestWatchShowsOne(t *testing.T) {
 // A watched device that sends much does not flood the log, and what was left
 // out is counted.
 func TestWatchIsBounded(t *testing.T) {
-	var log logged
-	w, url := startWatched(t, log.debug())
+	var log logtest.Log
+	w, url := startWatched(t, debugInto(&log))
 	if _, err := w.Add("dev1", time.Minute, 0); err != nil {
 		t.Fatal(err)
 	}
@@ -109,11 +93,11 @@ func TestWatchIsBounded(t *testing.T) {
 	}
 	<-written
 	allowed := watchBurst + int(time.Since(begun).Seconds()+1)*watchRate
-	if got := len(log.lines()); got < watchBurst || got > allowed {
+	if got := len(lines(&log)); got < watchBurst || got > allowed {
 		t.Errorf("%d lines for %d messages, want %d to %d", got, n, watchBurst, allowed)
 	}
 	deadline := time.Now().Add(patience)
-	for !strings.Contains(log.lines()[len(log.lines())-1], "suppressed=") {
+	for !strings.Contains(lines(&log)[len(lines(&log))-1], "suppressed=") {
 		if time.Now().After(deadline) {
 			t.Fatal("what was left out is never told")
 		}

@@ -67,11 +67,11 @@ func TestParseNames(t *testing.T) {
 // has no control characters, whatever the name is.
 func TestWrongPrincipals(t *testing.T) {
 	for name, want := range map[string]string{
-		"":                                  "is empty",
-		"a b":                               `" " at byte 1`,
-		"a\r\nSet: b":                       `"\r" at byte 1`,
-		"dev-\u00e9":                        `"\u00e9" at byte 4`,
-		"\xff\xfe":                          `"\xff" at byte 0`,
+		"":                             "is empty",
+		"a b":                          `" " at byte 1`,
+		"a\r\nSet: b":                  `"\r" at byte 1`,
+		"dev-\u00e9":                   `"\u00e9" at byte 4`,
+		"\xff\xfe":                     `"\xff" at byte 0`,
 		strings.Repeat("x", MaxName+1): "129 bytes",
 	} {
 		got := CheckName(name)

@@ -76,7 +76,7 @@ func outage(t *testing.T, nodesURL, checkURL string, fail, mend func()) {
 	stopB()
 	agree(t, checkURL, a, b)
 	for _, n := range []*testNode{a, b} {
-		if got := n.log.count("Redis is failing"); got != 1 || n.log.count("err=<nil>") != 0 {
+		if got := n.log.Count("Redis is failing"); got != 1 || n.log.Count("err=<nil>") != 0 {
 			t.Errorf("node %s logged the outage %d times, want once, with its reason:\n%s", n.id, got, n.log)
 		}
 		if s := n.dir.Stats(); s.QueuePeak > s.QueueMax {
@@ -163,7 +163,7 @@ func TestStartsWithoutRedis(t *testing.T) {
 	if err := <-why; err != nil {
 		t.Errorf("joined with %v", err)
 	}
-	if got := a.log.count("Redis cannot be used yet"); got != 1 {
+	if got := a.log.Count("Redis cannot be used yet"); got != 1 {
 		t.Errorf("the reason was logged %d times, want once", got)
 	}
 }
@@ -186,7 +186,7 @@ func TestRedisIsFull(t *testing.T) {
 	stop := churn(a, 2000)
 	a.await(Degraded)
 	stop()
-	if err := <-why; err == nil || !strings.Contains(err.Error(), "OOM") || a.log.count("OOM") == 0 {
+	if err := <-why; err == nil || !strings.Contains(err.Error(), "OOM") || a.log.Count("OOM") == 0 {
 		t.Errorf("the reason is %v; logged:\n%s", err, a.log)
 	}
 	s.Must("CONFIG", "SET", "maxmemory", "0")

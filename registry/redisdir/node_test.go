@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/limpet-gateway/limpet/internal/logtest"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/registry"
 	"github.com/limpet-gateway/limpet/registry/redisdir/redistest"
@@ -32,7 +33,7 @@ type testNode struct {
 	id    string
 	table *registry.Table
 	dir   *Directory
-	log   *logBuffer
+	log   *logtest.Log
 
 	run  func()
 	stop func() // as if the process were killed
@@ -66,7 +67,7 @@ func startNode(t testing.TB, c Config, limit int) *testNode {
 func prepareNode(t testing.TB, c Config, limit int) *testNode {
 	t.Helper()
 	n := &testNode{
-		t: t, id: c.Node, log: &logBuffer{}, refs: map[session.ID]registry.Ref{},
+		t: t, id: c.Node, log: new(logtest.Log), refs: map[session.ID]registry.Ref{},
 		table: registry.NewTable(registry.Config{Incarnation: newProcess(), MaxPerPrincipal: limit}),
 	}
 	c.Displaced = n.close
@@ -251,25 +252,6 @@ func agree(t testing.TB, url string, nodes ...*testNode) {
 		return ""
 	})
 }
-
-type logBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *logBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *logBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-func (l *logBuffer) count(text string) int { return strings.Count(l.String(), text) }
 
 // lostRecorder is a LostSink that remembers.
 type lostRecorder struct {

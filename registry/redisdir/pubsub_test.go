@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/limpet-gateway/limpet/internal/logtest"
 	"github.com/limpet-gateway/limpet/registry/redisdir/redistest"
 )
 
@@ -18,7 +19,7 @@ type subscriber struct {
 	*PubSub
 	t    testing.TB
 	name string
-	log  *logBuffer
+	log  *logtest.Log
 	stop func()
 
 	mu    sync.Mutex
@@ -28,7 +29,7 @@ type subscriber struct {
 
 func subscribe(t testing.TB, url, name string) *subscriber {
 	t.Helper()
-	s := &subscriber{t: t, name: name, log: &logBuffer{}}
+	s := &subscriber{t: t, name: name, log: new(logtest.Log)}
 	p, err := NewPubSub(PubSubConfig{URL: url, CallTimeout: 250 * time.Millisecond, Log: slog.New(slog.NewTextHandler(s.log, nil)), Changed: func(err error) {
 		s.mu.Lock()
 		defer s.mu.Unlock()

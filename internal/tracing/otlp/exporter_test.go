@@ -1,16 +1,15 @@
 package otlp
 
 import (
-	"bytes"
 	"context"
 	"log/slog"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
+	"github.com/limpet-gateway/limpet/internal/logtest"
 	"github.com/limpet-gateway/limpet/internal/tracing"
 	"github.com/limpet-gateway/limpet/internal/tracing/tracetest"
 )
@@ -19,27 +18,9 @@ const patience = 30 * time.Second
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// journal is a log that can be read while it is written.
-type journal struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (j *journal) Write(p []byte) (int, error) {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return j.b.Write(p)
-}
-
-func (j *journal) count(text string) int {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return strings.Count(j.b.String(), text)
-}
-
-func startExporter(t *testing.T, endpoint string) (*Exporter, *tracing.Tracer, *journal) {
+func startExporter(t *testing.T, endpoint string) (*Exporter, *tracing.Tracer, *logtest.Log) {
 	t.Helper()
-	log := &journal{}
+	log := new(logtest.Log)
 	e, err := Start(t.Context(), Config{Endpoint: endpoint, Node: "n1", Version: "1.2.3", Log: slog.New(slog.NewTextHandler(log, nil))})
 	if err != nil {
 		t.Fatal(err)
@@ -153,7 +134,7 @@ func TestNoExporterOfTraces(t *testing.T) {
 func TestSamplerOfTheEnvironment(t *testing.T) {
 	t.Setenv("OTEL_TRACES_SAMPLER", "always_off")
 	_, _, log := startExporter(t, "http://127.0.0.1:4318")
-	if log.count("OTEL_TRACES_SAMPLER is not heeded") != 1 {
+	if log.Count("OTEL_TRACES_SAMPLER is not heeded") != 1 {
 		t.Error("nobody is told that it is not heeded")
 	}
 }
@@ -175,13 +156,13 @@ func TestCollectorAway(t *testing.T) {
 	c.Hang.Store(false)
 	c.Refuse.Store(true)
 	await(t, "spans have failed", func() bool { return e.Stats().Failed > batchLength })
-	if n := log.count("does not take spans"); n != 1 {
+	if n := log.Count("does not take spans"); n != 1 {
 		t.Errorf("it is said %d times, want once", n)
 	}
 	c.Refuse.Store(false)
 	await(t, "spans are taken again", func() bool {
 		span(tracer, "later").End()
-		return e.Stats().Exported > 0 && log.count("takes spans again") == 1
+		return e.Stats().Exported > 0 && log.Count("takes spans again") == 1
 	})
 }
 

@@ -1,7 +1,6 @@
 package redistest
 
 import (
-	"bytes"
 	"os/exec"
 	"path/filepath"
 	"runtime"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/freeport"
+	"github.com/limpet-gateway/limpet/internal/logtest"
 	"github.com/limpet-gateway/limpet/internal/program"
 )
 
@@ -37,7 +37,7 @@ type Server struct {
 	dir     string
 	cmd     *exec.Cmd
 	ended   chan struct{}
-	output  *lockedBuffer
+	output  *logtest.Log
 }
 
 // Start runs one redis-server without persistence; further arguments are its
@@ -59,7 +59,7 @@ func (s *Server) port() string { return s.Addr[strings.LastIndexByte(s.Addr, ':'
 func (s *Server) start(addr string) {
 	s.t.Helper()
 	s.Addr = addr
-	s.output = &lockedBuffer{}
+	s.output = new(logtest.Log)
 	s.ended = make(chan struct{})
 	args := append([]string{"--port", s.port(), "--bind", "127.0.0.1", "--dir", s.dir, "--loglevel", "warning"}, s.args...)
 	if s.program == "redis-sentinel" {
@@ -191,20 +191,3 @@ var (
 	spawner sync.Once
 	starts  = make(chan func())
 )
-
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
-}
