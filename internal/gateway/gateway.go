@@ -20,15 +20,15 @@ type Gateway struct {
 	engine *reactor.Engine
 	events Events // nil: nobody is told
 	limits *bridge.Limiter
+	tracer *tracing.Tracer // nil: nobody is followed
 	log    *slog.Logger
-	door   door
+	door   door // its fields say by themselves
 
 	// Atomic.
 	rules    atomic.Pointer[Rules] // never nil; replaced by SetRules
 	overRate [session.Low + 1]atomic.Uint64
 
-	tracer *tracing.Tracer // nil: nobody is followed; fixed before the engine starts
-	traced sessionTraces
+	traced sessionTraces // guards itself
 }
 
 // New returns a gateway over table. SetEngine and SetUplink must follow before

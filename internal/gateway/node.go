@@ -64,7 +64,7 @@ func (n *Node) Refresh(ctx context.Context, token string) (api.Refreshed, error)
 		return api.Refreshed{}, &api.Denied{Reason: "authentication is not available at the moment"}
 	}
 	to := bridge.Target{Kind: bridge.ToUser, Name: d.Identity.Principal}
-	results, err := n.Router.Route(ctx, []*bridge.Push{{To: to, Opcode: session.Text, Control: bridge.Extend, Until: d.Identity.Expires}})
+	results, err := n.route(ctx, []*bridge.Push{{To: to, Opcode: session.Text, Control: bridge.Extend, Until: d.Identity.Expires}})
 	if err != nil {
 		return api.Refreshed{}, err
 	}

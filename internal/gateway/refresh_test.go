@@ -80,3 +80,27 @@ func TestRefresh(t *testing.T) {
 		t.Errorf("where nobody authenticates: %v, want a conflict", err)
 	}
 }
+
+// stuck is a bus that takes nothing, as over a Kafka that is away.
+type stuck struct{}
+
+func (stuck) Forward(context.Context, uint64, *bridge.Push, func(error)) {}
+func (stuck) Broadcast(context.Context, *bridge.Push, func(error))       {}
+
+// No request waits for other nodes without an end, a refresh as little as a push.
+func TestRefreshDoesNotWaitForEver(t *testing.T) {
+	t.Parallel() // it waits for routeTimeout
+	g, _ := start(t, Echo)
+	router, err := bridge.NewRouter(bridge.RouterConfig{Incarnation: 7, Local: g, Controller: g, Bus: stuck{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	node := NewNode(NodeConfig{Gateway: g, Router: router, Incarnation: 7, Auth: oracle(func(string) *auth.Decision {
+		return &auth.Decision{Identity: &auth.Identity{Principal: "dev1"}}
+	})})
+	ctx, cancel := context.WithTimeout(t.Context(), 2*routeTimeout)
+	defer cancel()
+	if _, err := node.Refresh(ctx, "token"); !errors.Is(err, errNotTaken) || ctx.Err() != nil {
+		t.Errorf("%v, want errNotTaken within %v", err, routeTimeout)
+	}
+}
