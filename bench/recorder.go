@@ -30,7 +30,7 @@ type recorder struct {
 	samples []report.Sample // guarded by mu
 	keep    int             // guarded by mu: one of so many is kept
 	seen    int             // guarded by mu
-	peak    uint64          // guarded by mu: highest RSS since peakFrom
+	peak    uint64          // guarded by mu: highest RSS since resetPeak
 }
 
 func startRecorder(pid int, stats func() load.Stats, notify func(report.Sample)) *recorder {

@@ -212,6 +212,14 @@ func TestPresenceEndsWithTheTruth(t *testing.T) {
 				t.Fatalf("latest is %d, but %d is live", latest.Epoch, epoch)
 			}
 		}
+		if p.Forget(latest.Epoch + 1); p.Sessions() != len(live) {
+			t.Fatalf("%d sessions after Forget, want %d", p.Sessions(), len(live))
+		}
+		for epoch := range p.ended {
+			if epoch <= latest.Epoch {
+				t.Fatalf("Forget(%d) keeps the end of %d", latest.Epoch+1, epoch)
+			}
+		}
 	})
 }
 

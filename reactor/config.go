@@ -15,7 +15,7 @@ import (
 type FDTables uint8
 
 const (
-	// AutoTables takes PerLoop when one table is too small for MaxConns.
+	// AutoTables takes PerLoopTables when one table is too small for MaxConns.
 	AutoTables FDTables = iota
 	// SharedTable is the ordinary case: one table for the process, and
 	// RLIMIT_NOFILE counts for all of it.

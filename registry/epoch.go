@@ -6,7 +6,7 @@ import (
 )
 
 // Epoch orders the sessions of one principal, on all nodes: a later session
-// has the greater epoch. It is a time, in milliseconds since EpochZero, moved
+// has the greater epoch. It is a time, in milliseconds since 2026 began, moved
 // forward where two sessions of a principal would share one; so it also says
 // since when a session is connected, and it goes on growing when every process
 // that remembered the last one has gone.
