@@ -87,7 +87,7 @@ func TestTroubleOfAKeySet(t *testing.T) {
 		t.Errorf("with keys from before the trouble is %q", seen.of("jwt-jwks"))
 	}
 	// What is configured away is no trouble any more.
-	if err := service.Reload(JWTConfig{Secret: testSecret}, WebhookConfig{}); err != nil {
+	if err := reload(service, JWTConfig{Secret: testSecret}, WebhookConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	if text := seen.of("jwt-jwks"); text != "" {

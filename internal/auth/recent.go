@@ -51,9 +51,3 @@ func (r *recent) put(key [sha256.Size]byte, status int) {
 	}
 	r.newer[key] = denialAt{status, now.Add(r.keep)}
 }
-
-func (r *recent) len() int {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return len(r.newer) + len(r.older)
-}

@@ -79,7 +79,7 @@ type stage struct {
 	next  int // stage that is tried if this one does not accept
 	queue chan *Request
 	slow  chan *Request
-	in    atomic.Pointer[running] // replaced by Reload
+	in    atomic.Pointer[running] // replaced by what Prepare returns
 }
 
 // running is a method and how to end what it runs.
@@ -172,19 +172,11 @@ func (s *Service) install(st *stage, m method) {
 	}
 }
 
-// Reload replaces keys, secrets, claims and URLs, and reads key files again.
-// Checks that run finish with the old ones. On an error nothing has changed.
-// Methods, their order and the sizes of queues and pools stay as they were. Not
-// at the same time as another Reload, or as Close.
-func (s *Service) Reload(jwt JWTConfig, webhook WebhookConfig) error {
-	install, err := s.Prepare(jwt, webhook)
-	if err == nil {
-		install()
-	}
-	return err
-}
-
-// Prepare does what may fail of a Reload, and returns the rest.
+// Prepare reads key files and checks what replaces keys, secrets, claims and
+// URLs, and returns what puts it in force, which cannot fail. Checks that run
+// finish with the old ones. Methods, their order and the sizes of queues and
+// pools stay as they were. install is not called at the same time as another,
+// or as Close.
 func (s *Service) Prepare(jwt JWTConfig, webhook WebhookConfig) (install func(), _ error) {
 	cfg := s.cfg
 	cfg.JWT, cfg.Webhook = jwt, webhook

@@ -72,7 +72,7 @@ func TestReload(t *testing.T) {
 	before := signHS(t, nil)
 	after := sign(t, jwt.SigningMethodHS256, []byte(other), "", claims(nil))
 	wantStatus(t, check(t, service, after), 401)
-	if err := service.Reload(JWTConfig{Secret: "short"}, WebhookConfig{}); err == nil {
+	if err := reload(service, JWTConfig{Secret: "short"}, WebhookConfig{}); err == nil {
 		t.Fatal("a secret that is too short is loaded")
 	}
 	if d := check(t, service, before); d.Denial != nil {
@@ -84,7 +84,7 @@ func TestReload(t *testing.T) {
 			service.Submit(request(i, before))
 		}
 	}()
-	if err := service.Reload(JWTConfig{Secret: other}, WebhookConfig{}); err != nil {
+	if err := reload(service, JWTConfig{Secret: other}, WebhookConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range uint32(n) {
@@ -122,13 +122,13 @@ func TestReloadKeepsFetchedKeys(t *testing.T) {
 	s.mu.Unlock()
 	cfg := service.cfg.JWT
 	cfg.Leeway = time.Second
-	if err := service.Reload(cfg, WebhookConfig{}); err != nil {
+	if err := reload(service, cfg, WebhookConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	if d := check(t, service, good); d.Denial != nil {
 		t.Errorf("after a reload: %v", d.Denial)
 	}
-	if err := service.Reload(JWTConfig{Secret: testSecret}, WebhookConfig{}); err != nil {
+	if err := reload(service, JWTConfig{Secret: testSecret}, WebhookConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	_, denial := service.stages[0].in.Load().method.(slowMethod).settle(t.Context(), request(1, good))
@@ -144,11 +144,11 @@ func TestOldSecret(t *testing.T) {
 			t.Error(d.Denial)
 		}
 	}
-	if err := service.Reload(JWTConfig{Secret: other}, WebhookConfig{}); err != nil {
+	if err := reload(service, JWTConfig{Secret: other}, WebhookConfig{}); err != nil {
 		t.Fatal(err)
 	}
 	wantStatus(t, check(t, service, signHS(t, nil)), 401)
-	if err := service.Reload(JWTConfig{Secret: other, Old: "short"}, WebhookConfig{}); err == nil {
+	if err := reload(service, JWTConfig{Secret: other, Old: "short"}, WebhookConfig{}); err == nil {
 		t.Error("an old secret that is too short is loaded")
 	}
 }
@@ -163,11 +163,20 @@ func TestReloadKeepsBreaker(t *testing.T) {
 	for range 2 * breakerFailures {
 		wantStatus(t, check(t, service, "tok"), 503)
 	}
-	if err := service.Reload(JWTConfig{}, service.cfg.Webhook); err != nil {
+	if err := reload(service, JWTConfig{}, service.cfg.Webhook); err != nil {
 		t.Fatal(err)
 	}
 	wantStatus(t, check(t, service, "tok"), 503)
 	if n := asked.Load(); n != breakerFailures {
 		t.Errorf("the webhook was asked %d times, want %d: the reload closed the breaker", n, breakerFailures)
 	}
+}
+
+// reload puts in force what Prepare accepts.
+func reload(s *Service, jwt JWTConfig, webhook WebhookConfig) error {
+	install, err := s.Prepare(jwt, webhook)
+	if err == nil {
+		install()
+	}
+	return err
 }
