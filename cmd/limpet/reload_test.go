@@ -209,6 +209,24 @@ func TestReloadOfWhatIsNoFile(t *testing.T) {
 
 // Without a file there is nothing to read again; that is said, and SIGHUP does
 // not end the process, as it would by default.
+// Hang-ups that come all the time, also when everything is done, do not change
+// how a drain ends.
+func TestHangupsDuringDrain(t *testing.T) {
+	p := startProcess(t, 0, "--uplink=echo")
+	stormed := make(chan struct{})
+	go func() {
+		defer close(stormed)
+		for p.cmd.Process.Signal(syscall.SIGHUP) == nil { // until it has been waited for
+			time.Sleep(20 * time.Microsecond)
+		}
+	}()
+	p.signal(syscall.SIGTERM)
+	if code := p.waitExit(); code != 0 {
+		t.Errorf("exit code %d (-1: ended by a signal), want 0", code)
+	}
+	<-stormed
+}
+
 func TestReloadWithoutFile(t *testing.T) {
 	p := startProcess(t, 0, "--uplink=echo", "--api-token="+testToken)
 	p.signal(syscall.SIGHUP)

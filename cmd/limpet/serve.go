@@ -40,10 +40,10 @@ func serve(ctx context.Context, loaded *config.Loaded) error {
 	}
 	signals := make(chan os.Signal, 2)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
-	defer signal.Stop(signals)
 	hangups := make(chan os.Signal, 1) // from here on one that comes early does not end the process
 	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
+	// Neither is stopped: one that comes after a drain, while the process ends,
+	// would take the place of its exit code.
 
 	n := &node{cfg: loaded.Serve, log: log.Logger, logs: log, started: time.Now(), incarnation: newIncarnation()}
 	n.reloading.turn = make(chan struct{}, 1)
