@@ -20,7 +20,8 @@ const (
 // Ambient reports whether a browser sends what authenticates with requests
 // that a foreign page makes it send, so that only its Origin tells them apart.
 // Nobody but the page itself can have put a token into a header or a
-// subprotocol. A query may come from a link.
+// subprotocol; what the browser adds beside it, a cookie, is another matter. A
+// query may come from a link.
 func (s Source) Ambient() bool { return s == FromQuery || s == NoToken }
 
 // Errors of FindToken.

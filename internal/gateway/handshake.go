@@ -169,12 +169,17 @@ func (d *door) allows(origin []byte, ambient bool) bool {
 	return !ambient
 }
 
-// facts copies what a webhook is told.
+// facts copies what a webhook is told. Cookies that come with a page's request
+// are its user's, not the page's: where no list says which pages may use them, a
+// page is in by a token of its own, and they are kept from the webhook.
 func (d *door) facts(o *reactor.Opening) auth.Facts {
 	r := o.Request
 	f := auth.Facts{
 		Node: d.node, Host: string(r.Host), Path: string(r.Path), Query: withoutToken(string(r.RawQuery)), Origin: string(r.Origin),
-		Cookie: string(r.Header("cookie")), UserAgent: string(r.Header("user-agent")),
+		UserAgent: string(r.Header("user-agent")),
+	}
+	if d.allows(r.Origin, true) {
+		f.Cookie = string(r.Header("cookie"))
 	}
 	if client := o.Remote.Addr(); client.IsValid() {
 		f.Remote = client.String()

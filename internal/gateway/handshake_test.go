@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bufio"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -160,6 +161,58 @@ func TestOriginsAtTheDoor(t *testing.T) {
 	} {
 		if status, _ := knock(t, c.url, c.header); status != c.want {
 			t.Errorf("%s: status %d, want %d", name, status, c.want)
+		}
+	}
+}
+
+// A browser adds the cookies of its user to what a page of any origin opens. A
+// page that brings a token of its own passes without a list of origins, and must
+// then not get in by those cookies.
+func TestCookiesBesideAForeignPagesToken(t *testing.T) {
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var question struct{ Token, Cookie string }
+		if err := json.NewDecoder(r.Body).Decode(&question); err != nil {
+			t.Error(err)
+		}
+		switch {
+		case question.Cookie == "sid=7":
+			fmt.Fprint(w, `{"principal":"victim"}`)
+		case question.Token == "good":
+			fmt.Fprint(w, `{"principal":"page"}`)
+		default:
+			w.WriteHeader(401)
+		}
+	}))
+	t.Cleanup(hook.Close)
+	const page = "https://evil.example"
+	for name, c := range map[string]struct {
+		methods []string
+		origins []string
+		origin  string
+		offers  []string
+		want    int
+		as      string
+	}{
+		"a token of its own":      {[]string{auth.MethodWebhook}, nil, page, []string{"bearer.good"}, 101, "page"},
+		"a token that is nothing": {[]string{auth.MethodWebhook}, nil, page, []string{"bearer.x"}, 401, ""},
+		"the same, after jwt":     {[]string{auth.MethodJWT, auth.MethodWebhook}, nil, page, []string{"bearer.x"}, 401, ""},
+		"no token":                {[]string{auth.MethodWebhook}, nil, page, nil, 403, ""},
+		"a page that is listed":   {[]string{auth.MethodWebhook}, []string{page}, page, []string{"bearer.x"}, 101, "victim"},
+		"no browser":              {[]string{auth.MethodWebhook}, nil, "", []string{"bearer.x"}, 101, "victim"},
+	} {
+		g, url := startAuth(t, auth.Config{Methods: c.methods, Webhook: auth.WebhookConfig{URL: hook.URL}}, c.origins...)
+		header := http.Header{"Cookie": {"sid=7"}}
+		if c.origin != "" {
+			header.Set("Origin", c.origin)
+		}
+		status, _ := knock(t, url, header, c.offers...)
+		if status != c.want {
+			t.Errorf("%s: status %d, want %d", name, status, c.want)
+		}
+		if c.as != "" {
+			if out := g.User(c.as, push("hello")); out.Delivered != 1 {
+				t.Errorf("%s: not in as %s: %+v", name, c.as, out)
+			}
 		}
 	}
 }
