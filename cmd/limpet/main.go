@@ -1,5 +1,10 @@
 // Command limpet is a gateway that holds very many long-lived connections on
 // little memory and bridges them to Kafka and Redis.
+//
+// Files that begin with serve build a node and take it down: serve.go says in
+// which order, serve_stop.go the way back, serve_configs.go what of the
+// configuration each part gets. Every other command has a file of its name, or
+// several; flags.go has what they share.
 package main
 
 import (

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"sync"
 	"syscall"
 	"time"
 
@@ -22,7 +21,6 @@ import (
 	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/memory"
 	"github.com/limpet-gateway/limpet/internal/proxyheader"
-	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/internal/telemetry"
 	"github.com/limpet-gateway/limpet/reactor"
 	"github.com/limpet-gateway/limpet/registry"
@@ -182,117 +180,7 @@ func (n *node) prepareEngine(context.Context) error {
 	return nil
 }
 
-// startKafka connects the uplink, to the embedded broker if no other is given.
-func (n *node) startKafka(ctx context.Context) error {
-	switch n.cfg.Uplink {
-	case config.UplinkEcho:
-		n.gateway.SetUplink(gateway.Echo)
-		return nil
-	case config.UplinkDiscard:
-		n.gateway.SetUplink(gateway.Discard)
-		return nil
-	}
-	brokers := n.cfg.Kafka
-	if len(brokers) == 0 {
-		var err error
-		broker := brokerConfig(&n.cfg, n.engine.Limits().ForOthers, n.log)
-		n.fitBroker(&broker)
-		if n.broker, err = embedded.Start(broker); err != nil {
-			return err
-		}
-		brokers = []string{n.broker.Addr()}
-	}
-	n.kafka = kafkaConfig(&n.cfg, brokers, n.log)
-	n.kafka.Traffic = &n.traffic
-	n.kafka.Tracer = n.tracer()
-	uplink, err := uplinkConfig(&n.cfg, n.kafka)
-	if err != nil {
-		return err
-	}
-	n.fitUplink(&uplink)
-	uplink.OnRejected = func(id session.ID, priority session.Priority, err error) {
-		n.log.Warn("Kafka rejected a message for good", "session", id, "priority", priority.String(), "err", err)
-		if priority == session.High {
-			_ = n.engine.CloseSession(id, session.MessageTooBig) // gone is as good
-		}
-	}
-	if n.uplink, err = bridge.NewUplink(ctx, uplink); err != nil {
-		return err
-	}
-	n.gateway.SetUplink(gateway.Kafka(n.uplink))
-	if n.cfg.Events {
-		n.gateway.SetEvents(n.uplink.Event)
-	}
-	return nil
-}
-
 func (n *node) startEngine(context.Context) error {
 	spareProcessor(n.engine.Limits().Loops)
 	return n.engine.Start()
-}
-
-// downlinkTask is the running downlink.
-type downlinkTask struct {
-	*bridge.Downlink
-	cancel context.CancelFunc
-	done   chan struct{}
-}
-
-func (n *node) startDownlink(context.Context) error {
-	if n.uplink == nil {
-		return nil
-	}
-	down, err := bridge.NewDownlink(downlinkConfig(&n.cfg, n.kafka, n.router))
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	n.downlink = &downlinkTask{down, cancel, make(chan struct{})}
-	var tasks sync.WaitGroup
-	tasks.Go(func() { n.uplink.Watch(ctx, func(trouble string) { n.ready.Set("kafka", trouble) }) })
-	go func() {
-		defer close(n.downlink.done)
-		defer tasks.Wait()
-		if err := down.Run(ctx); err != nil {
-			n.log.Error("the downlink ended; pushes through Kafka no longer arrive", "err", err)
-		}
-	}()
-	return nil
-}
-
-func (n *node) startAPI(context.Context) error {
-	server, err := api.Listen(api.Config{
-		Addr: n.cfg.API,
-		Info: api.Info{
-			Node:        n.cfg.Node,
-			Version:     versionText(),
-			Listen:      n.engine.Addr().String(),
-			Uplink:      string(n.cfg.Uplink),
-			Kafka:       n.kafka.Brokers,
-			TopicPrefix: n.cfg.TopicPrefix,
-		},
-		Readiness:   &n.ready,
-		Alive:       n.alive,
-		Descriptors: n.engine.Limits().ForOthers,
-		Log:         n.log,
-	})
-	if err != nil {
-		return fmt.Errorf("listen for the API: %w", err)
-	}
-	n.api = server
-	n.serveV1()
-	if err := n.observe(); err != nil {
-		return err
-	}
-	server.Serve()
-	return nil
-}
-
-func (n *node) alive() error {
-	select {
-	case <-n.engine.Done():
-		return errors.New("the event loops have ended")
-	default:
-		return nil
-	}
 }

@@ -5,9 +5,31 @@ import (
 
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/api"
+	"github.com/limpet-gateway/limpet/internal/cluster"
 	"github.com/limpet-gateway/limpet/internal/config"
+	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
 )
+
+// startRouter makes what takes pushes to sessions, for the downlink and the
+// API, and the bus to other nodes.
+func (n *node) startRouter(ctx context.Context) error {
+	var events gateway.Events
+	if n.uplink != nil && n.cfg.Events {
+		events = n.uplink.Event
+	}
+	router := routerConfig(&n.cfg, n.incarnation, n.gateway, events, n.log)
+	router.Tracer = n.tracer()
+	if n.directory != nil {
+		router.Directory = cluster.New(n.directory.directory, n.table, n.cfg.Node)
+	}
+	if err := n.prepareBus(ctx, &router); err != nil {
+		return err
+	}
+	var err error
+	n.router, err = bridge.NewRouter(router)
+	return err
+}
 
 // prepareBus gives router the bus to other nodes, if there is to be one.
 func (n *node) prepareBus(ctx context.Context, router *bridge.RouterConfig) error {

@@ -8,7 +8,6 @@ import (
 	"github.com/limpet-gateway/limpet/internal/cluster"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
-	"github.com/limpet-gateway/limpet/internal/listing"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
 )
@@ -89,12 +88,6 @@ func (n *node) cluster() gateway.Cluster {
 		return nil
 	}
 	return cluster.New(n.directory.directory, n.table, n.cfg.Node)
-}
-
-// serveTable lists the node's table for limpet registry check.
-func (n *node) serveTable() {
-	n.api.Handle("GET "+listing.SessionsPath, listing.Sessions(n.table))
-	n.api.Handle("GET "+listing.GroupsPath, listing.Groups(n.table))
 }
 
 func directoryConfig(c *config.Serve, log *slog.Logger) redisdir.Config {

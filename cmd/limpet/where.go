@@ -4,38 +4,17 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/signal"
-	"syscall"
+	"net/http"
+	"net/url"
 	"text/tabwriter"
 	"time"
 
+	"github.com/spf13/cobra"
+
+	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/api/client"
 	"github.com/limpet-gateway/limpet/registry/redisdir"
-	"github.com/spf13/cobra"
 )
-
-// directoryFlags are those with which a command finds the directory.
-type directoryFlags struct{ redis string }
-
-func (f *directoryFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&f.redis, "redis", "", "`URL` of the Redis that the gateways share, as redis://HOST:PORT")
-}
-
-// open connects to the directory, and runs f on it until that ends or a signal
-// comes.
-func (f *directoryFlags) open(cmd *cobra.Command, use func(context.Context, *redisdir.Reader) error) error {
-	if f.redis == "" {
-		return badUsage(errors.New("--redis is missing: name the Redis that the gateways share, as redis://127.0.0.1:6379"))
-	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	r, err := redisdir.Open(ctx, f.redis)
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	return use(ctx, r)
-}
 
 func newWhereCommand() *cobra.Command {
 	var (
@@ -87,4 +66,25 @@ code is 1 when the principal is not connected.`,
 	cmd.Flags().StringVar(&api, "api", client.DefaultAddr, "`ADDR` of a running gateway's API, which is asked without --redis")
 	tokenFlag(cmd, &token)
 	return cmd
+}
+
+// whereByAPI asks one gateway, which asks the directory if it has one.
+func whereByAPI(ctx context.Context, addr, token, principal string, row func(node, session string, since time.Time, epoch uint64)) error {
+	var answer struct {
+		Sessions []api.Session `json:"sessions"`
+	}
+	err := client.API{Addr: addr, Token: token}.JSON(ctx, "/v1/users/"+url.PathEscape(principal), &answer)
+	var refusal *client.Refusal
+	switch {
+	case errors.As(err, &refusal) && refusal.Status == http.StatusNotFound:
+		return nil
+	case errors.Is(err, client.ErrNoGateway):
+		return fmt.Errorf("%w: name a gateway's API with --api, or the directory with --redis", err)
+	case err != nil:
+		return advise(err)
+	}
+	for _, s := range answer.Sessions {
+		row(s.Node, s.ID, s.Since, s.Epoch)
+	}
+	return nil
 }

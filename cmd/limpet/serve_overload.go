@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"runtime"
 
-	"github.com/limpet-gateway/limpet/bridge"
-	"github.com/limpet-gateway/limpet/bridge/embedded"
 	"github.com/limpet-gateway/limpet/internal/config"
 	"github.com/limpet-gateway/limpet/internal/gateway"
 	"github.com/limpet-gateway/limpet/internal/meter"
@@ -81,21 +79,4 @@ func (n *node) checkBudget(memory *meter.MemoryMeter) error {
 	}
 	return fmt.Errorf("memory-budget: %s (from %s) is too small: %s; want at least %s",
 		config.FormatSize(n.memory.Budget>>10<<10), n.memory.BudgetFrom, why, config.FormatSize((need+1<<20-1)>>20<<20))
-}
-
-// fitUplink keeps what waits for Kafka within its part of the budget, as long
-// as the largest messages still fit.
-func (n *node) fitUplink(c *bridge.UplinkConfig) {
-	configured, limit := c.BufferedBytes, gateway.UplinkLimit(n.memory.Budget, n.broker != nil)
-	if c.BufferedBytes = min(configured, max(limit, c.LeastBufferedBytes())); c.BufferedBytes < configured {
-		n.log.Info("uplink-buffer is too large a part of memory-budget; less is used", "uplink_buffer", configured, "used", c.BufferedBytes)
-	}
-}
-
-// fitBroker keeps the embedded broker's log within its part of the budget,
-// where its size was not configured.
-func (n *node) fitBroker(c *embedded.Config) {
-	if c.MaxBytes == 0 && c.DataDir == "" {
-		c.MaxBytes = min(embedded.DefaultMaxBytesMemory, max(gateway.BrokerLimit(n.memory.Budget), embedded.MinMaxBytes))
-	}
 }

@@ -6,13 +6,16 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/limpet-gateway/limpet/bridge"
 	kafka "github.com/limpet-gateway/limpet/bridge/client"
 	"github.com/limpet-gateway/limpet/internal/api/client"
+	"github.com/limpet-gateway/limpet/registry/redisdir"
 )
 
 // tokenVariable is the environment variable of the API's token, the same for
@@ -90,4 +93,27 @@ func (f *kafkaFlags) find(ctx context.Context) ([]string, bridge.Topics, error) 
 		err = advise(err)
 	}
 	return info.Kafka, info.Topics(), err
+}
+
+// directoryFlags are those with which a command finds the directory.
+type directoryFlags struct{ redis string }
+
+func (f *directoryFlags) add(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&f.redis, "redis", "", "`URL` of the Redis that the gateways share, as redis://HOST:PORT")
+}
+
+// open connects to the directory, and runs f on it until that ends or a signal
+// comes.
+func (f *directoryFlags) open(cmd *cobra.Command, use func(context.Context, *redisdir.Reader) error) error {
+	if f.redis == "" {
+		return badUsage(errors.New("--redis is missing: name the Redis that the gateways share, as redis://127.0.0.1:6379"))
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	r, err := redisdir.Open(ctx, f.redis)
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	return use(ctx, r)
 }

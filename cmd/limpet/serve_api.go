@@ -1,13 +1,78 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/limpet-gateway/limpet/internal/api"
 	"github.com/limpet-gateway/limpet/internal/dashboard"
 	"github.com/limpet-gateway/limpet/internal/gateway"
+	"github.com/limpet-gateway/limpet/internal/listing"
 	"github.com/limpet-gateway/limpet/internal/telemetry"
 )
+
+func (n *node) startAPI(context.Context) error {
+	server, err := api.Listen(api.Config{
+		Addr: n.cfg.API,
+		Info: api.Info{
+			Node:        n.cfg.Node,
+			Version:     versionText(),
+			Listen:      n.engine.Addr().String(),
+			Uplink:      string(n.cfg.Uplink),
+			Kafka:       n.kafka.Brokers,
+			TopicPrefix: n.cfg.TopicPrefix,
+		},
+		Readiness:   &n.ready,
+		Alive:       n.alive,
+		Descriptors: n.engine.Limits().ForOthers,
+		Log:         n.log,
+	})
+	if err != nil {
+		return fmt.Errorf("listen for the API: %w", err)
+	}
+	n.api = server
+	n.serveV1()
+	if err := n.observe(); err != nil {
+		return err
+	}
+	server.Serve()
+	return nil
+}
+
+func (n *node) alive() error {
+	select {
+	case <-n.engine.Done():
+		return errors.New("the event loops have ended")
+	default:
+		return nil
+	}
+}
+
+// serveV1 adds what services and operators use to the API.
+func (n *node) serveV1() {
+	c := gateway.NodeConfig{
+		Gateway: n.gateway, Router: n.router, Uplink: n.uplink,
+		Node: n.cfg.Node, Incarnation: n.incarnation, Cluster: n.cluster(),
+		Reconfigure: n.reloadForAPI,
+	}
+	if n.auth != nil {
+		c.Auth = n.auth
+	}
+	n.serveTable()
+	v1 := apiConfig(&n.cfg)
+	if n.traces != nil {
+		v1.Follow = n.traces.HTTP
+	}
+	n.api.HandleV1(gateway.NewNode(c), v1)
+}
+
+// serveTable lists the node's table for limpet registry check.
+func (n *node) serveTable() {
+	n.api.Handle("GET "+listing.SessionsPath, listing.Sessions(n.table))
+	n.api.Handle("GET "+listing.GroupsPath, listing.Groups(n.table))
+}
 
 // observe puts onto the API address what shows the node at work.
 func (n *node) observe() error {
