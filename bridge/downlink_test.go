@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,7 @@ type node struct {
 	online map[string]bool // by the target's text
 	full   int             // deliveries that find no room, before the others
 	got    []string        // target=payload
+	byBus  []string        // those of got that another node forwarded
 }
 
 func newNode(online ...string) *node {
@@ -43,7 +45,11 @@ func (n *node) deliver(p *Push) Outcome {
 		n.full--
 		return Outcome{Full: 1}
 	}
-	n.got = append(n.got, p.To.String()+"="+string(p.Payload))
+	line := p.To.String() + "=" + string(p.Payload)
+	n.got = append(n.got, line)
+	if p.hops > 0 {
+		n.byBus = append(n.byBus, line)
+	}
 	return Outcome{Delivered: 1}
 }
 
@@ -62,6 +68,19 @@ func (n *node) received() []string {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return append([]string(nil), n.got...)
+}
+
+// ways are what another node forwarded and what came otherwise.
+func (n *node) ways() (forwarded, own []string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	forwarded = slices.Clone(n.byBus)
+	for _, line := range n.got {
+		if !slices.Contains(forwarded, line) {
+			own = append(own, line)
+		}
+	}
+	return forwarded, own
 }
 
 func startDownlink(t testing.TB, b *testBroker, local Local) (d *Downlink, stop func()) {
