@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"time"
 
@@ -46,50 +47,26 @@ through the API that the node itself has named, or that --api names. What is
 wrong four times in four seconds is printed, and the exit code is 1.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			named := map[string]string{}
-			for _, text := range apis {
-				node, addr, ok := strings.Cut(text, "=")
-				if !ok {
-					return badUsage(fmt.Errorf("--api %q: want NODE=HOST:PORT", text))
-				}
-				named[node] = addr
+			named, err := namedAPIs(apis)
+			if err != nil {
+				return badUsage(err)
 			}
 			return directory.open(cmd, func(ctx context.Context, r *redisdir.Reader) error {
 				nodes, err := r.Nodes(ctx)
 				if err != nil {
 					return err
 				}
-				tables := map[string]redisdir.NodeTable{}
-				sessions := 0
-				for _, n := range nodes {
-					if !n.Alive {
-						continue
-					}
-					addr := n.API
-					if given, ok := named[n.ID]; ok {
-						addr = given
-					}
-					if addr != "" {
-						tables[n.ID] = listing.Remote{API: client.API{Addr: addr, Token: token}}
-					}
-					sessions += n.Sessions
-				}
+				tables, sessions := tablesOf(nodes, named, token)
 				wrong, err := redisdir.Check(ctx, r, tables, checkRounds, checkApart)
 				if err != nil {
 					return err
 				}
-				for i, d := range wrong {
-					if i == shownDisagreements {
-						fmt.Fprintf(cmd.OutOrStdout(), "and %d more\n", len(wrong)-i)
-						break
-					}
-					fmt.Fprintln(cmd.OutOrStdout(), d)
-				}
 				if len(wrong) > 0 {
+					printDisagreements(cmd.OutOrStdout(), wrong)
 					return fmt.Errorf("%d disagreements between the directory and the nodes", len(wrong))
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "the directory agrees with %d nodes (about %d sessions)\n", len(tables), sessions)
-				return nil
+				_, err = fmt.Fprintf(cmd.OutOrStdout(), "the directory agrees with %d nodes (about %d sessions)\n", len(tables), sessions)
+				return err
 			})
 		},
 	}
@@ -97,4 +74,47 @@ wrong four times in four seconds is printed, and the exit code is 1.`,
 	cmd.Flags().StringArrayVar(&apis, "api", nil, "API of a node as `NODE=HOST:PORT`, where the one that it names cannot be reached from here")
 	tokenFlag(cmd, &token)
 	return cmd
+}
+
+// namedAPIs reads NODE=HOST:PORT.
+func namedAPIs(texts []string) (map[string]string, error) {
+	named := map[string]string{}
+	for _, text := range texts {
+		node, addr, ok := strings.Cut(text, "=")
+		if !ok {
+			return nil, fmt.Errorf("--api %q: want NODE=HOST:PORT", text)
+		}
+		named[node] = addr
+	}
+	return named, nil
+}
+
+// tablesOf says how the tables of live nodes are read, at the API that was named
+// for a node or that it names itself, and how many sessions they had last.
+func tablesOf(nodes []redisdir.Node, named map[string]string, token string) (tables map[string]redisdir.NodeTable, sessions int) {
+	tables = map[string]redisdir.NodeTable{}
+	for _, n := range nodes {
+		if !n.Alive {
+			continue
+		}
+		addr := n.API
+		if given, ok := named[n.ID]; ok {
+			addr = given
+		}
+		if addr != "" {
+			tables[n.ID] = listing.Remote{API: client.API{Addr: addr, Token: token}}
+		}
+		sessions += n.Sessions
+	}
+	return tables, sessions
+}
+
+func printDisagreements(out io.Writer, wrong []redisdir.Disagreement) {
+	for i, d := range wrong {
+		if i == shownDisagreements {
+			fmt.Fprintf(out, "and %d more\n", len(wrong)-i)
+			return
+		}
+		fmt.Fprintln(out, d)
+	}
 }

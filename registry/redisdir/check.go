@@ -3,6 +3,7 @@ package redisdir
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -82,6 +83,12 @@ func Check(ctx context.Context, r *Reader, tables map[string]NodeTable, rounds i
 	return list, nil
 }
 
+// held is what the tables of the live nodes hold.
+type held struct {
+	sessions map[heldSession]bool
+	members  map[heldGroup]int
+}
+
 type heldSession struct {
 	node      string
 	principal string
@@ -95,63 +102,76 @@ func checkOnce(ctx context.Context, r *Reader, tables map[string]NodeTable) (map
 	if err != nil {
 		return nil, err
 	}
-	wrong := map[Disagreement]bool{}
-	sessions, members := map[heldSession]bool{}, map[heldGroup]int{}
+	all := held{map[heldSession]bool{}, map[heldGroup]int{}}
 	for _, n := range nodes {
 		if !n.Alive {
 			continue
 		}
-		table, ok := tables[n.ID]
-		if !ok {
-			return nil, fmt.Errorf("node %s is alive, but its table cannot be read", n.ID)
-		}
-		if err := table.Walk(ctx, func(principal string, s registry.Session) {
-			sessions[heldSession{n.ID, principal, s}] = true
-		}); err != nil {
-			return nil, fmt.Errorf("table of node %s: %w", n.ID, err)
-		}
-		if err := table.WalkGroups(ctx, func(group string, n2 int) { members[heldGroup{n.ID, group}] = n2 }); err != nil {
-			return nil, fmt.Errorf("table of node %s: %w", n.ID, err)
+		if err := all.read(ctx, n.ID, tables[n.ID]); err != nil {
+			return nil, err
 		}
 	}
-	if err := r.Walk(ctx, func(principal string, l Location) {
+	wrong := map[Disagreement]bool{}
+	return wrong, errors.Join(checkSessions(ctx, r, all.sessions, wrong), checkGroups(ctx, r, all.members, wrong))
+}
+
+// read adds what a node's table holds.
+func (h *held) read(ctx context.Context, node string, table NodeTable) error {
+	if table == nil {
+		return fmt.Errorf("node %s is alive, but its table cannot be read", node)
+	}
+	err := table.Walk(ctx, func(principal string, s registry.Session) { h.sessions[heldSession{node, principal, s}] = true })
+	if err == nil {
+		err = table.WalkGroups(ctx, func(group string, members int) { h.members[heldGroup{node, group}] = members })
+	}
+	if err != nil {
+		return fmt.Errorf("table of node %s: %w", node, err)
+	}
+	return nil
+}
+
+// checkSessions adds to wrong in what the directory's sessions differ from those
+// that are held. It takes those that agree out of held.
+func checkSessions(ctx context.Context, r *Reader, held map[heldSession]bool, wrong map[Disagreement]bool) error {
+	err := r.Walk(ctx, func(principal string, l Location) {
 		says := fmt.Sprintf("directory has session %v, epoch %d", l.Session.ID, l.Session.Epoch)
-		held := heldSession{l.Node.ID, principal, l.Session}
+		key := heldSession{l.Node.ID, principal, l.Session}
 		switch {
 		case l.Node.ID == "":
 			wrong[Disagreement{Kind: KindUnknown, Name: principal, Says: says}] = true
 		case !l.Node.Alive:
 			wrong[Disagreement{Kind: KindDead, Node: l.Node.ID, Name: principal, Says: says}] = true
-		case sessions[held]:
-			delete(sessions, held)
+		case held[key]:
+			delete(held, key)
 		default:
 			wrong[Disagreement{Kind: KindStale, Node: l.Node.ID, Name: principal, Says: says + ", the table does not"}] = true
 		}
-	}); err != nil {
-		return nil, err
-	}
-	for s := range sessions {
+	})
+	for s := range held {
 		wrong[Disagreement{Kind: KindMissing, Node: s.node, Name: s.principal,
 			Says: fmt.Sprintf("table has session %v, epoch %d, the directory does not", s.session.ID, s.session.Epoch)}] = true
 	}
-	if err := r.WalkGroups(ctx, func(group string, p Presence) {
-		held := heldGroup{p.Node.ID, group}
-		says := fmt.Sprintf("directory has %d members, the table %d", p.Members, members[held])
+	return err
+}
+
+// checkGroups does the same for groups and the numbers of their members.
+func checkGroups(ctx context.Context, r *Reader, held map[heldGroup]int, wrong map[Disagreement]bool) error {
+	err := r.WalkGroups(ctx, func(group string, p Presence) {
+		key := heldGroup{p.Node.ID, group}
+		says := fmt.Sprintf("directory has %d members, the table %d", p.Members, held[key])
 		switch {
 		case p.Node.ID == "":
 			wrong[Disagreement{Kind: KindUnknown, Name: group, Group: true, Says: says}] = true
 		case !p.Node.Alive:
 			wrong[Disagreement{Kind: KindDead, Node: p.Node.ID, Name: group, Group: true, Says: says}] = true
-		case members[held] != p.Members:
+		case held[key] != p.Members:
 			wrong[Disagreement{Kind: KindCount, Node: p.Node.ID, Name: group, Group: true, Says: says}] = true
 		}
-		delete(members, held)
-	}); err != nil {
-		return nil, err
-	}
-	for g, n := range members {
+		delete(held, key)
+	})
+	for g, n := range held {
 		wrong[Disagreement{Kind: KindMissing, Node: g.node, Name: g.group, Group: true,
 			Says: fmt.Sprintf("table has %d members, the directory none", n)}] = true
 	}
-	return wrong, nil
+	return err
 }
