@@ -19,11 +19,11 @@ func (e *Engine) tickOf(t time.Time) uint32 {
 	if t.IsZero() {
 		return 0
 	}
-	n := (t.Sub(e.born) + tick - 1) / tick
-	if n > math.MaxInt32 {
+	after := t.Sub(e.born) // at most the largest Duration, so nothing may be added to it
+	if after > math.MaxInt32*tick {
 		return 0
 	}
-	return uint32(max(n, 1))
+	return uint32(max((after+tick-1)/tick, 1))
 }
 
 // expireAt makes a session end at a tick, or never for 0.

@@ -309,6 +309,9 @@ func TestTickOf(t *testing.T) {
 		{e.born.Add(time.Second), 5},
 		{e.born.Add(time.Second + 1), 6},
 		{e.born.Add(100 * 365 * 24 * time.Hour), 0},
+		{time.Unix(253402300799, 0), 0}, // the end of the year 9999; as a Duration it does not fit
+		{time.Unix(9e18, 0), 0},
+		{time.Unix(-9e18, 0), 1},
 	} {
 		if got := e.tickOf(c.at); got != c.want {
 			t.Errorf("tick of %v after the start is %d, want %d", c.at.Sub(e.born), got, c.want)

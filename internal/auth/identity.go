@@ -75,6 +75,10 @@ const (
 	maxRate   = 1 << 30
 )
 
+// latestExpiry is what any later one becomes. Expiries are told and sent on in
+// forms that end with the year 9999 (RFC 3339, bridge.HeaderUntil).
+var latestExpiry = time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC)
+
 // assertion is what a token or a webhook says of a peer, not yet checked.
 type assertion struct {
 	principal string
@@ -88,6 +92,9 @@ type assertion struct {
 // identity checks a and makes an Identity of it.
 func (a *assertion) identity() (*Identity, error) {
 	id := &Identity{Expires: a.expires, Limits: a.limits}
+	if id.Expires.After(latestExpiry) {
+		id.Expires = latestExpiry
+	}
 	prefix := ""
 	if a.tenant != "" {
 		// With a slash in it, tenant a/b and principal c would be the

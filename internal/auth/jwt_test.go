@@ -185,6 +185,25 @@ func TestClaims(t *testing.T) {
 	}
 }
 
+// Tokens that are to live for ever, or count milliseconds, are good until the
+// last year that can be told.
+func TestFarExpiry(t *testing.T) {
+	m, err := newJWT(JWTConfig{Secret: testSecret, Leeway: 30 * time.Second}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, exp := range []float64{253402300799, 253402300800, float64(time.Now().UnixMilli()), 9e18} {
+		id, err := m.verify(signHS(t, jwt.MapClaims{"exp": exp}))
+		if err != nil {
+			t.Errorf("exp %v: %v", exp, err)
+			continue
+		}
+		if year := id.Expires.UTC().Year(); year != 9999 {
+			t.Errorf("exp %v: good until the year %d, want 9999", exp, year)
+		}
+	}
+}
+
 // Two tenants can never have names in common.
 func TestTenantsAreApart(t *testing.T) {
 	m, err := newJWT(JWTConfig{Secret: testSecret, Tenant: "org"}, nil)
