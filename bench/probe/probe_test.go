@@ -10,8 +10,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -310,41 +310,17 @@ func TestParseHexAddr(t *testing.T) {
 
 func TestSettledWaitsForThreeEqualReadings(t *testing.T) {
 	p := fake(t, map[string]string{"7/stat": statLine(7, 1, 0, 0), "7/status": ""})
-	set := func(kb int) {
-		rollup := filepath.Join(p.Root, "7", "smaps_rollup")
-		tmp := rollup + ".new"
-		require.NoError(t, os.WriteFile(tmp, []byte("Rss: "+strconv.Itoa(kb)+" kB\n"), 0o644))
-		require.NoError(t, os.Rename(tmp, rollup))
-	}
-	set(10_000)
-	grown := make(chan struct{})
-	go func() { // grows for 100 ms, then stays
-		defer close(grown)
-		for kb := 10_000; kb <= 20_000; kb += 1000 {
-			set(kb)
-			time.Sleep(10 * time.Millisecond)
-		}
-	}()
-	s := Settle{Every: 20 * time.Millisecond, Timeout: 10 * time.Second, Bytes: 64 << 10}
-	m, ok, err := p.Settled(t.Context(), 7, s)
-	<-grown
+	s := Settle{Every: time.Millisecond, Timeout: time.Minute, Bytes: 64 << 10}
+
+	// Grows with ten readings, then stays.
+	m, ok, err := settledOf(t, p, s, func(reading int) int { return 10_000 + 1000*min(reading, 10) })
 	require.NoError(t, err)
 	require.True(t, ok)
 	require.EqualValues(t, 20_000<<10, m.RSS)
 
 	// Never equal: the last reading, marked as not settled.
-	ctx, stop := context.WithCancel(t.Context())
-	moving := make(chan struct{})
-	go func() {
-		defer close(moving)
-		for kb := 20_000; ctx.Err() == nil; kb += 1000 {
-			set(kb)
-			time.Sleep(time.Millisecond)
-		}
-	}()
-	_, ok, err = p.Settled(t.Context(), 7, Settle{Every: 10 * time.Millisecond, Timeout: 100 * time.Millisecond, Bytes: 64 << 10})
-	stop()
-	<-moving
+	s.Timeout = 50 * time.Millisecond
+	_, ok, err = settledOf(t, p, s, func(reading int) int { return 20_000 + 1000*reading })
 	require.NoError(t, err)
 	require.False(t, ok)
 
@@ -352,6 +328,37 @@ func TestSettledWaitsForThreeEqualReadings(t *testing.T) {
 	stop()
 	_, _, err = p.Settled(ended, 7, s)
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// settledOf is Settled of process 7 while each reading of its RSS, in kB,
+// comes from kb: through a pipe, whose next text waits for a reader.
+func settledOf(t *testing.T, p Proc, s Settle, kb func(reading int) int) (Memory, bool, error) {
+	t.Helper()
+	rollup := filepath.Join(p.Root, "7", "smaps_rollup")
+	require.NoError(t, os.RemoveAll(rollup))
+	require.NoError(t, unix.Mkfifo(rollup, 0o600))
+	var stop atomic.Bool
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for reading := 0; ; reading++ {
+			f, err := os.OpenFile(rollup, os.O_WRONLY, 0)
+			if err != nil || stop.Load() {
+				f.Close()
+				return
+			}
+			fmt.Fprintf(f, "Rss: %d kB\n", kb(reading))
+			f.Close()
+		}
+	}()
+	m, ok, err := p.Settled(t.Context(), 7, s)
+	stop.Store(true)
+	_, readErr := os.ReadFile(rollup) // lets the writer see it
+	require.NoError(t, readErr)
+	<-done
+	require.NoError(t, os.Remove(rollup))
+	require.NoError(t, os.WriteFile(rollup, []byte("Rss: 1 kB\n"), 0o644))
+	return m, ok, err
 }
 
 func TestMachine(t *testing.T) {
