@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/gorilla/websocket"
 	"github.com/stretchr/testify/require"
 )
 
@@ -86,8 +87,62 @@ func TestDeafConnectionsHurtNobody(t *testing.T) {
 	require.InDelta(t, 500, float64(r.Answered), 5, "those who read share the rate")
 	require.Greater(t, r.DeafSent, uint64(100))
 	require.Equal(t, r.Sent, r.Answered+r.DeafSent)
+	require.EqualValues(t, 5, r.Deaf)
 	// They read again afterwards.
 	r, err = f.Traffic(t.Context(), TrafficSpec{Rate: 200, Size: 64, Duration: 500 * time.Millisecond, Grace: 5 * time.Second})
 	require.NoError(t, err)
 	require.Equal(t, 20, f.Stats().Open)
+}
+
+// A connection that ends before the messages begin is an error of theirs: what
+// they show was measured over fewer connections than were asked for.
+func TestLossesBeforeTheTrafficAreItsErrors(t *testing.T) {
+	var n atomic.Int32
+	lose := make(chan struct{})
+	up := websocket.Upgrader{}
+	stays := echo(t, nil)
+	f := startFleet(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1) > 3 {
+			stays(w, r)
+			return
+		}
+		c, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		<-lose
+		c.Close()
+	}), 10, 1)
+	spec := TrafficSpec{Rate: 100, Size: 64, Duration: 200 * time.Millisecond, Grace: 3 * time.Second}
+	_, err := f.Dial(t.Context(), DialSpec{Count: 10})
+	require.NoError(t, err)
+	close(lose)
+	require.Eventually(t, func() bool { return f.Stats().Open == 7 }, 5*time.Second, time.Millisecond)
+	r, err := f.Traffic(t.Context(), spec)
+	require.NoError(t, err)
+	require.EqualValues(t, 3, Total(r.Errors), "%v", r.Errors)
+	r, err = f.Traffic(t.Context(), spec)
+	require.NoError(t, err)
+	require.Empty(t, r.Errors, "each loss is told once")
+}
+
+// A replaced connection that is refused is an error, also when the answer
+// comes after the last message is due.
+func TestRefusedReplacementsAreErrors(t *testing.T) {
+	var n atomic.Int32
+	answers := echo(t, nil)
+	f := startFleet(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if n.Add(1) > 10 {
+			time.Sleep(300 * time.Millisecond)
+			http.Error(w, "full", http.StatusServiceUnavailable)
+			return
+		}
+		answers(w, r)
+	}), 10, 1)
+	_, err := f.Dial(t.Context(), DialSpec{Count: 10})
+	require.NoError(t, err)
+	r, err := f.Traffic(t.Context(), TrafficSpec{Rate: 100, Size: 64, Duration: 200 * time.Millisecond, Grace: 5 * time.Second, Churn: 20})
+	require.NoError(t, err)
+	require.Positive(t, r.Churned)
+	require.Equal(t, r.Churned, r.Errors["http_503"])
 }

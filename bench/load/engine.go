@@ -67,6 +67,10 @@ type Engine struct {
 	dialers map[uint32]*dialing // who opened a slot that is not open yet
 	traffic *traffic
 	listen  *listening
+	// told are the losses among Counts.Closed that the result of a traffic has
+	// named. Those since belong to the next: a connection that is lost before
+	// the first message is missing from it.
+	told map[string]uint64
 	// deafLost are the losses among Counts.Closed of connections that do not
 	// read, in the present traffic.
 	deafLost map[string]uint64

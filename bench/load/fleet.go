@@ -185,6 +185,7 @@ func (r *TrafficResult) add(o *TrafficResult) {
 	r.Measured += o.Measured
 	r.Unanswered += o.Unanswered
 	r.Churned += o.Churned
+	r.Deaf += o.Deaf
 	r.DeafClosed += o.DeafClosed
 	r.DeafSent += o.DeafSent
 	addKinds(&r.Errors, o.Errors)

@@ -15,6 +15,7 @@ const (
 	KindReset        = "reset"         // RST from the server
 	KindClosed       = "closed"        // FIN without a close frame
 	KindGarbage      = "garbage"       // the answer to the upgrade is not HTTP
+	KindTLS          = "tls"           // the answer to the upgrade is a TLS alert
 	KindBadAccept    = "bad_accept"    // 101 with a wrong Sec-WebSocket-Accept
 	KindProtocol     = "protocol"      // a frame that RFC 6455 forbids
 	KindNoFile       = "nofile"        // this client ran out of descriptors
@@ -28,10 +29,14 @@ const (
 func kindOfStatus(status int) string  { return fmt.Sprintf("http_%d", status) }
 func kindOfCloseCode(code int) string { return fmt.Sprintf("closed_%d", code) }
 func kindOfAnswerError(err error) string {
-	if errors.Is(err, errBadAccept) {
+	switch {
+	case errors.Is(err, errBadAccept):
 		return KindBadAccept
+	case errors.Is(err, errTLS):
+		return KindTLS
+	default:
+		return KindGarbage
 	}
-	return KindGarbage
 }
 
 func kindOfErrno(err error) string {

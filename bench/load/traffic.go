@@ -34,6 +34,7 @@ type TrafficResult struct {
 	FirstSeq   uint64            `json:"first_seq"` // of this worker; Sent follow without a gap when Errors is empty
 	Errors     map[string]uint64 `json:"errors"`
 	Churned    uint64            `json:"churned"`
+	Deaf       uint64            `json:"deaf"`        // connections that did not read
 	DeafClosed uint64            `json:"deaf_closed"` // connections that do not read and were closed for it
 	DeafSent   uint64            `json:"deaf_sent"`   // messages that those could still send
 	// Latency counts from the intended time to the last byte of the answer.
@@ -60,7 +61,8 @@ type traffic struct {
 	churned  uint64
 	begun    bool
 	cancel   bool
-	base     map[string]uint64 // losses before the traffic
+	base     map[string]uint64 // losses that earlier results have named
+	replaced int               // dials of churn under way
 }
 
 func newTraffic(e *Engine, spec TrafficSpec) *traffic {
@@ -71,7 +73,7 @@ func newTraffic(e *Engine, spec TrafficSpec) *traffic {
 	t := &traffic{
 		e: e, spec: spec,
 		from: spec.StartAt + int64(spec.Warmup),
-		base: e.counts.clone().Closed,
+		base: e.told,
 		result: TrafficResult{
 			Errors: make(map[string]uint64), Latency: NewHist(), Lag: NewHist(),
 			FirstSeq: uint64(e.cfg.Worker) << 36,
@@ -265,7 +267,12 @@ func (t *traffic) churn(now int64) {
 		t.e.release(slot, c)
 		d := newDialing(t.e, DialSpec{Count: 1})
 		t.result.Churned++
+		t.replaced++
 		t.e.launch(d, func() {
+			t.replaced--
+			if t.e.traffic != t {
+				return // the result has been handed over
+			}
 			for k, n := range d.result.Refusals {
 				t.result.Errors[k] += n
 			}
@@ -275,6 +282,9 @@ func (t *traffic) churn(now int64) {
 
 // settled: nothing is awaited any more.
 func (t *traffic) settled() bool {
+	if t.replaced > 0 {
+		return false
+	}
 	for _, slot := range t.order {
 		if c := t.e.conns.at(slot); c.state == stateOpen && c.recv < c.sent {
 			return false
@@ -316,6 +326,7 @@ func (t *traffic) finish(now int64) {
 			t.result.Errors[k] += d
 		}
 	}
+	t.result.Deaf = uint64(len(t.deaf))
 	for _, slot := range t.deaf {
 		c := t.e.conns.at(slot)
 		if c.state != stateOpen {
@@ -331,4 +342,5 @@ func (t *traffic) finish(now int64) {
 			t.result.DeafClosed++
 		}
 	}
+	t.e.told = t.e.counts.clone().Closed
 }

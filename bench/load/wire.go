@@ -59,15 +59,32 @@ type upgradeAnswer struct {
 
 var (
 	errNotHTTP   = errors.New("the answer to the upgrade is not HTTP")
+	errTLS       = errors.New("the answer to the upgrade is a TLS alert")
 	errBadAccept = errors.New("the answer's Sec-WebSocket-Accept is wrong or missing")
 )
+
+// version10 begins answers of servers that refuse a request before they have
+// understood it. It cannot accept an upgrade (RFC 9110 section 7.8).
+const version10 = "HTTP/1.0 "
+
+// startsLike says whether b, as far as it has come, begins with prefix.
+func startsLike(b []byte, prefix string) bool {
+	n := min(len(b), len(prefix))
+	return string(b[:n]) == prefix[:n]
+}
 
 // parseAnswer reads the head at the start of b. length is 0 while b holds no
 // complete head.
 func parseAnswer(b []byte, accept string) (a upgradeAnswer, err error) {
 	const version = "HTTP/1.1 "
-	probe := b[:min(len(b), len(version))]
-	if string(probe) != version[:len(probe)] {
+	const alert = "\x15\x03" // of TLS, RFC 8446 section 5.1
+	if startsLike(b, alert) {
+		if len(b) < len(alert) {
+			return a, nil
+		}
+		return a, errTLS
+	}
+	if !startsLike(b, version) && !startsLike(b, version10) {
 		return a, errNotHTTP
 	}
 	end := bytes.Index(b, []byte("\r\n\r\n"))
@@ -81,7 +98,7 @@ func parseAnswer(b []byte, accept string) (a upgradeAnswer, err error) {
 		return a, errNotHTTP
 	}
 	status, convErr := strconv.Atoi(string(b[len(version) : len(version)+3]))
-	if convErr != nil || status < 100 {
+	if convErr != nil || status < 100 || (status == 101 && startsLike(b, version10)) {
 		return a, errNotHTTP
 	}
 	a.status = status

@@ -46,11 +46,17 @@ func TestParseAnswer(t *testing.T) {
 		}
 		require.Equal(t, upgradeAnswer{status: 503, retryAfterMs: 7000, length: len(full) - 4}, a)
 	}
-	for _, text := range []string{"SSH-2.0", "HTTP/1.0 200 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 \r\n\r\n", "HTTP/1.1 101 x" + strings.Repeat("y", maxResponseHead)} {
+	for _, text := range []string{"SSH-2.0", "HTTP/2.0 200 OK\r\n\r\n", "HTTP/1.0 101 OK\r\n\r\n", "HTTP/1.1 abc\r\n\r\n", "HTTP/1.1 \r\n\r\n", "HTTP/1.1 101 x" + strings.Repeat("y", maxResponseHead)} {
 		_, err := parseAnswer([]byte(text), "x")
 		require.ErrorIs(t, err, errNotHTTP, "%.20q", text)
 	}
-	_, err := parseAnswer([]byte("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: no\r\n\r\n"), "x")
+	// What Go's TLS servers say to a request without TLS.
+	a, err := parseAnswer([]byte("HTTP/1.0 400 Bad Request\r\n\r\n"), "x")
+	require.NoError(t, err)
+	require.Equal(t, 400, a.status)
+	_, err = parseAnswer([]byte("\x15\x03\x01\x00\x02\x02\x46"), "x")
+	require.ErrorIs(t, err, errTLS)
+	_, err = parseAnswer([]byte("HTTP/1.1 101 Switching Protocols\r\nSec-WebSocket-Accept: no\r\n\r\n"), "x")
 	require.ErrorIs(t, err, errBadAccept)
 }
 
