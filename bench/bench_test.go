@@ -62,6 +62,8 @@ func serve(mode string) {
 	}()
 	fmt.Println(l.Addr())
 	switch mode {
+	case "lose": // a moment after the last of 20 has come
+		serveAndLose(l)
 	case "hang":
 		select {} // the kernel accepts; nobody answers
 	case "garbage":
@@ -74,6 +76,29 @@ func serve(mode string) {
 		}
 	}
 	panic(http.Serve(l, handler(mode)))
+}
+
+// serveAndLose upgrades connections, reads nothing, and ends 5 of the first
+// 20 half a second after it has that many.
+func serveAndLose(l net.Listener) {
+	var mu sync.Mutex
+	var open []*websocket.Conn
+	up := websocket.Upgrader{}
+	panic(http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c, err := up.Upgrade(w, r, nil)
+		if err != nil {
+			return
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if open = append(open, c); len(open) == 20 {
+			time.AfterFunc(500*time.Millisecond, func() {
+				for _, c := range open[:5] {
+					c.Close()
+				}
+			})
+		}
+	})))
 }
 
 func handler(mode string) http.HandlerFunc {

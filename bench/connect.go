@@ -2,7 +2,6 @@ package bench
 
 import (
 	"context"
-	"slices"
 	"time"
 
 	"github.com/limpet-gateway/limpet/bench/load"
@@ -20,8 +19,8 @@ func connect(ctx context.Context, t *trial) error {
 		if len(rates) == 0 {
 			return
 		}
-		slices.Sort(rates)
-		t.figure(report.Figure{Name: "connect_rate", Label: "connections per second (median of rounds)", Unit: "/s", Better: report.Higher, Value: rates[len(rates)/2]})
+		rate, _, _ := median(rates)
+		t.figure(report.Figure{Name: "connect_rate", Label: "connections per second (median of rounds)", Unit: "/s", Better: report.Higher, Value: rate})
 		t.figure(report.Figure{Name: "connect_rounds", Label: "rounds", Unit: "count", Value: float64(len(rates))})
 		if cpu > 0 {
 			t.figure(report.Figure{Name: "cpu_per_connect", Label: "server CPU per connection", Unit: "s", Better: report.Lower, Value: cpu / float64(opened)})

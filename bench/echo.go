@@ -75,6 +75,11 @@ func (t *trial) judge(p report.Phase, r load.TrafficResult, err error) (usable b
 		t.explain(r.Errors, "errors in "+p.Name)
 		return false, errors.Join(errFaults, err)
 	}
+	if r.Unanswered > 0 && r.Answered == 0 && err == nil {
+		t.fault("see whether the server answers each message with itself (for limpet: --uplink echo), and its log",
+			"none of %d messages in %s had an answer %v after the end", r.Sent, p.Name, t.opt.Timeout)
+		return false, errFaults
+	}
 	if r.Unanswered > 0 && err == nil {
 		t.fault("the server is stuck or overloaded: see its log, lower --msg-rate, or raise --timeout",
 			"%d of %d messages in %s had no answer %v after the end", r.Unanswered, r.Sent, p.Name, t.opt.Timeout)

@@ -38,7 +38,7 @@ func fanout(ctx context.Context, t *trial) error {
 // broadcaster asks the server itself, or what cmd has handed in for limpet.
 func (t *trial) broadcaster(ctx context.Context) (Broadcaster, error) {
 	if t.server.Broadcasts {
-		return t.server.OpenCommand(ctx)
+		return t.server.OpenCommand(ctx, t.opt.Timeout)
 	}
 	if t.opt.Join.Broadcaster == nil {
 		return nil, fmt.Errorf("%s cannot be asked to broadcast: this build knows no way", t.server.Name)
@@ -80,8 +80,24 @@ func (p *publisher) part(ctx context.Context, n int) error {
 		phase.PerMessage = phase.ServerCPU / float64(heard.Deliveries)
 	}
 	t.out.Phases = append(t.out.Phases, phase)
+	if t.losses() {
+		return errFaults
+	}
 	t.fanoutFigures(n, heard, phase)
 	return failed
+}
+
+// losses says which connections were lost. Nobody has asked for their end, so
+// that what the others have is not the answer.
+func (t *trial) losses() bool {
+	closed := t.fleet.Stats().Closed
+	if load.Total(closed) == 0 {
+		return false
+	}
+	if len(t.out.Faults) == 0 {
+		t.explain(closed, fmt.Sprintf("%d connections were lost", load.Total(closed)))
+	}
+	return true
 }
 
 // publish runs for d and returns when nothing is under way any more.
@@ -100,7 +116,7 @@ func (p *publisher) publish(ctx context.Context, n int, d time.Duration) error {
 	defer slow.Stop()
 	for {
 		for time.Now().Before(until) && len(p.waiting) < n {
-			if err := p.send(ctx); err != nil {
+			if err := p.send(ctx, n); err != nil {
 				return err
 			}
 		}
@@ -120,6 +136,9 @@ func (p *publisher) publish(ctx context.Context, n int, d time.Duration) error {
 				slow.Reset(t.opt.Timeout)
 			}
 		case <-slow.C:
+			if t.losses() {
+				return errFaults
+			}
 			t.fault("see the server's log: it may drop messages to clients that it takes for slow",
 				"a broadcast had not reached all of %d clients after %v", t.fleet.Stats().Open, t.opt.Timeout)
 			return errFaults
@@ -127,7 +146,9 @@ func (p *publisher) publish(ctx context.Context, n int, d time.Duration) error {
 	}
 }
 
-func (p *publisher) send(ctx context.Context) error {
+// send publishes one broadcast more, beside at most n-1 under way.
+func (p *publisher) send(ctx context.Context, n int) error {
+	awaited := p.b.Await(ctx, n)
 	p.seq++
 	stamp := load.Stamp{Seq: p.seq, Time: load.Now()}
 	p.payload, _ = stamp.AppendText(p.payload[:0])
@@ -135,10 +156,16 @@ func (p *publisher) send(ctx context.Context) error {
 		p.payload = append(p.payload, 'x')
 	}
 	p.waiting[p.seq] = p.t.fleet.Size()
-	if err := p.b.Publish(ctx, p.payload); err != nil {
-		return fmt.Errorf("publish a broadcast: %w", err)
+	err := errors.Join(awaited, p.b.Publish(ctx, p.payload))
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
 	}
-	return nil
+	p.t.fault("see the server's log: a server that sends a broadcast to its publisher too may have ended that connection for not reading fast enough; lower --in-flight",
+		"publish a broadcast: %v", err)
+	return errFaults
 }
 
 // fanoutFigures reports one part. A broadcast that did not reach everybody

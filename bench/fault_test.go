@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"math"
 	"os/exec"
 	"strings"
 	"sync"
@@ -28,7 +29,7 @@ func TestFaults(t *testing.T) {
 		{mode: "garbage", scenario: "echo", message: "garbage × ", advice: "does not speak HTTP"},
 		{mode: "refuse", scenario: "connect", message: "http_503 × ", advice: "connection limit"},
 		{mode: "die", scenario: "echo", message: "", advice: ""},
-		{mode: "silent", scenario: "echo", message: "had no answer", advice: "stuck",
+		{mode: "silent", scenario: "echo", message: "had an answer", advice: "--uplink echo",
 			change: func(o *Options) { o.Timeout = 300 * time.Millisecond }, samples: true},
 		{mode: "nofile=100", scenario: "echo", message: "may open 100 files, too few for 200 connections", advice: "--conns 50 at most"},
 	} {
@@ -58,6 +59,41 @@ func TestFaults(t *testing.T) {
 				require.NotEmpty(t, target.Timeline)
 			}
 		})
+	}
+}
+
+// What ends connections is said, not only that messages are missing, and a
+// server that reads no orders holds nobody up.
+func TestFanoutSaysWhatIsLost(t *testing.T) {
+	t.Parallel()
+	url, _ := start(t, "lose")
+	o := quick(t, "fanout", url)
+	o.Conns, o.InFlight, o.Duration, o.Timeout = 19, []int{1}, 5*time.Second, time.Second
+	target, _, err := run(t, o, &listener{})
+	require.ErrorIs(t, err, ErrFaults)
+	require.Contains(t, target.Faults[0].Message, "connections were lost")
+	require.NotEmpty(t, target.Faults[0].Advice)
+	require.Empty(t, target.Figures)
+}
+
+func TestFanoutOfAServerThatTakesNoOrders(t *testing.T) {
+	t.Parallel()
+	url, _ := start(t, "lose")
+	o := quick(t, "fanout", url)
+	o.Conns, o.InFlight, o.Size, o.Timeout = 10, []int{100}, MaxSize, time.Second
+	target, _, err := run(t, o, &listener{})
+	require.ErrorIs(t, err, ErrFaults)
+	require.Contains(t, target.Faults[0].Message, "broadcast")
+	require.NotEmpty(t, target.Faults[0].Advice)
+}
+
+// Every way in which a server may fail has words of advice.
+func TestAdvice(t *testing.T) {
+	for kind, want := range map[string]string{
+		"http_503": "connection limit", "http_302": "redirects", "http_500": "that HTTP status", "http_400": "TLS",
+		"closed_1013": "close code", "closed_4001": "{n}", load.KindTLS: "without TLS", load.KindWrongMessage: "--uplink echo",
+	} {
+		require.Contains(t, adviceFor(kind), want, kind)
 	}
 }
 
@@ -152,16 +188,54 @@ func TestValidateReportsAllFaults(t *testing.T) {
 	o.Conns, o.Size, o.Steps, o.Rounds, o.Rate, o.MsgRate = 0, 8, 1, 0, -1, -1
 	o.Duration, o.Warmup, o.Timeout = -1, -1, 0
 	o.SlowShare, o.Churn, o.Clients, o.InFlight = 2, -1, -1, []int{0}
+	o.PID = 7
 	err := o.Validate()
 	require.Error(t, err)
 	for _, flag := range []string{"--spawn nginx", "--conns 0", "--size 8", "--steps 1", "--rounds 0", "--rate -1", "--msg-rate -1",
-		"--duration", "--warmup", "--timeout", "--slow-share 2", "--churn -1", "--clients -1", "--in-flight 0"} {
+		"--duration", "--warmup", "--timeout", "--slow-share 2", "--churn -1", "--clients -1", "--in-flight 0", "--pid"} {
 		require.ErrorContains(t, err, flag)
 	}
-	require.Equal(t, 14, len(strings.Split(err.Error(), "\n")))
+	require.Equal(t, 15, len(strings.Split(err.Error(), "\n")))
 	o = quick(t, "echo", "")
 	o.Targets = nil
 	require.ErrorContains(t, o.Validate(), "either --target")
 	o.Targets, o.PID = []string{"ws://a/", "ws://b/"}, 7
 	require.ErrorContains(t, o.Validate(), "single --target")
+	o.PID = 0
+	o.Targets = []string{"ws://a/", "http://b/", "ws://:80/", "ws://c:99999/"}
+	err = o.Validate()
+	for _, target := range o.Targets[1:] {
+		require.ErrorContains(t, err, "--target "+target)
+	}
+	require.NotContains(t, err.Error(), "ws://a/")
+}
+
+// Not a number compares with nothing, and must not slip through a comparison.
+func TestValidateRefusesWhatIsNoNumber(t *testing.T) {
+	for _, v := range []float64{math.NaN(), math.Inf(1)} {
+		o := quick(t, "slow", "ws://127.0.0.1:9/ws")
+		o.Rate, o.MsgRate, o.SlowShare, o.Churn = v, v, v, v
+		err := o.Validate()
+		for _, flag := range []string{"--rate", "--msg-rate", "--slow-share", "--churn"} {
+			require.ErrorContains(t, err, flag)
+		}
+	}
+}
+
+// What a scenario has no use for is not held against its user, and what it
+// cannot do without is.
+func TestValidateByScenario(t *testing.T) {
+	for _, s := range Scenarios() {
+		o := quick(t, s.Name, "ws://127.0.0.1:9/ws")
+		o.Conns, o.Steps = 1, s.Defaults.Steps
+		if s.Name == "idle" {
+			require.ErrorContains(t, o.Validate(), "no more than --conns")
+			continue
+		}
+		require.NoError(t, o.Validate(), s.Name)
+		o.Duration = 0
+		require.ErrorContains(t, o.Validate(), "--duration 0s", s.Name)
+		o.Duration, o.Rounds, o.Targets, o.Spawn = time.Second, 2, nil, []string{"limpet"}
+		require.ErrorContains(t, o.Validate(), "--rounds 2", s.Name)
+	}
 }

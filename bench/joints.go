@@ -10,6 +10,9 @@ import (
 // may return before the server has sent it; it borrows payload.
 type Broadcaster interface {
 	Publish(ctx context.Context, payload []byte) error
+	// Await waits while the publisher itself lacks most broadcasts or more that
+	// it should receive.
+	Await(ctx context.Context, most int) error
 	Close() error
 }
 

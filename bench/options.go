@@ -3,6 +3,7 @@ package bench
 import (
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -56,6 +57,16 @@ const (
 	minSteps  = 4 // fewer give no useful confidence interval
 )
 
+// choose fills in what is left to the scenario.
+func (o *Options) choose(s Scenario) {
+	if o.MsgRate == 0 {
+		o.MsgRate = s.Defaults.MsgRate
+	}
+}
+
+// finite says whether v is a number, and not below 0.
+func finite(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }
+
 // Validate reports every fault at once, in words a user can act on.
 func (o *Options) Validate() error {
 	var faults []error
@@ -63,31 +74,48 @@ func (o *Options) Validate() error {
 	if (len(o.Targets) == 0) == (len(o.Spawn) == 0) {
 		bad("give either --target ws://HOST:PORT/PATH or --spawn NAME,...")
 	}
+	for _, raw := range o.Targets {
+		if err := target.CheckURL(raw); err != nil {
+			bad("%w", err)
+		}
+	}
 	for _, name := range o.Spawn {
 		if !slices.Contains(target.Names(), name) {
 			bad("--spawn %s: want one of %s", name, strings.Join(target.Names(), ", "))
 		}
 	}
-	if len(o.Targets) > 1 && (o.PID != 0 || o.Metrics != "") {
+	if len(o.Targets) != 1 && (o.PID != 0 || o.Metrics != "") {
 		bad("--pid and --metrics go with a single --target")
 	}
 	if o.Conns < 1 || o.Conns > MaxConns {
 		bad("--conns %d: want 1 to %d", o.Conns, MaxConns)
 	}
-	if o.Rate < 0 {
+	if !finite(o.Rate) {
 		bad("--rate %v: want 0 (as fast as they open) or more", o.Rate)
 	}
-	if o.MsgRate < 0 {
+	if !finite(o.MsgRate) {
 		bad("--msg-rate %v: want 0 (chosen by the scenario) or more", o.MsgRate)
 	}
 	if o.Size < load.StampLen || o.Size > MaxSize {
 		bad("--size %d: want %d (the time stamp that each message carries) to %d bytes", o.Size, load.StampLen, MaxSize)
 	}
-	if o.Steps < minSteps || o.Steps > MaxSteps || o.Steps > o.Conns {
-		bad("--steps %d: want %d to %d, and no more than --conns", o.Steps, minSteps, MaxSteps)
+	if o.Steps < minSteps || o.Steps > MaxSteps {
+		bad("--steps %d: want %d to %d", o.Steps, minSteps, MaxSteps)
 	}
 	if o.Rounds < 1 || o.Rounds > maxRounds {
 		bad("--rounds %d: want 1 to %d", o.Rounds, maxRounds)
+	}
+	if s, ok := Find(o.Scenario); ok && s.steps {
+		if o.Steps > o.Conns {
+			bad("--steps %d: want no more than --conns %d", o.Steps, o.Conns)
+		}
+	} else if ok {
+		if o.Rounds > 1 {
+			bad("--rounds %d: want 1, only idle fits a line through several rounds", o.Rounds)
+		}
+		if o.Duration == 0 {
+			bad("--duration 0s: want the time to measure")
+		}
 	}
 	for name, d := range map[string]time.Duration{"--duration": o.Duration, "--warmup": o.Warmup} {
 		if d < 0 {
@@ -97,10 +125,10 @@ func (o *Options) Validate() error {
 	if o.Timeout < 100*time.Millisecond {
 		bad("--timeout %v: want 100ms or more", o.Timeout)
 	}
-	if o.SlowShare < 0 || o.SlowShare > 0.9 {
+	if !finite(o.SlowShare) || o.SlowShare > 0.9 {
 		bad("--slow-share %v: want 0 to 0.9", o.SlowShare)
 	}
-	if o.Churn < 0 {
+	if !finite(o.Churn) {
 		bad("--churn %v: want 0 or more", o.Churn)
 	}
 	if o.Exercise != 0 && (o.Exercise < load.StampLen || o.Exercise > MaxSize) {

@@ -29,6 +29,7 @@ var ErrFaults = errors.New("the run is not complete")
 // run from starting.
 func Run(ctx context.Context, o Options, progress Progress) (*report.Result, error) {
 	s, ok := Find(o.Scenario)
+	o.choose(s)
 	proc := probe.Host()
 	result := &report.Result{
 		Schema: report.Schema, Started: time.Now(), Machine: proc.Machine(), Scenario: o.Scenario, Question: s.Question,
@@ -119,6 +120,9 @@ func attempt(ctx context.Context, o *Options, s Scenario, out *report.Target, ro
 	t := &trial{opt: o, server: server, proc: proc, out: out, round: round}
 	t.say = func(format string, args ...any) { progress.Line(out.Name + ": " + fmt.Sprintf(format, args...)) }
 	out.URL, out.PID, out.Command = "ws://"+server.Host+server.Path, server.PID, server.Command
+	if server.Doubt != "" {
+		t.note("%s", server.Doubt)
+	}
 	if err := t.fits(); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ type Scenario struct {
 	Method   string // what is done, in a few sentences
 	Uplink   string // of a spawned limpet
 	Defaults Options
+	steps    bool // Options.Steps are counts of connections, each round adds its own
 	run      func(ctx context.Context, t *trial) error
 }
 
@@ -40,6 +41,7 @@ because a collector's timing moves a single run by several percent. The kernel's
 --duration holds the connections before the last reading, answering pings.`,
 			Defaults: defaults(func(o *Options) { o.Conns, o.Duration, o.Steps, o.Rounds = 15_000, 0, 16, 2 }),
 			Uplink:   "echo",
+			steps:    true,
 			run:      idle,
 		},
 		{

@@ -56,6 +56,11 @@ func TestScenarios(t *testing.T) {
 			require.Equal(t, 10.0, value(t, target, "slow_clients"))
 			require.Positive(t, value(t, target, "slow_others_p99"))
 		}},
+		{"slow", func(o *Options) { o.Conns, o.MsgRate, o.SlowShare = 10, 300, 0.04 }, func(t *testing.T, target *report.Target) {
+			require.Zero(t, value(t, target, "slow_clients"), "0.4 of a client is none")
+			_, per := target.Figure("slow_rss_per_client")
+			require.False(t, per)
+		}},
 		{"soak", func(o *Options) { o.Duration, o.MsgRate, o.Churn = 9*time.Second, 200, 20 }, func(t *testing.T, target *report.Target) {
 			require.Greater(t, value(t, target, "soak_churned"), 50.0)
 			require.Greater(t, value(t, target, "soak_answered"), 1000.0)
@@ -162,6 +167,24 @@ func TestUplinkCountsLossesAndDuplicates(t *testing.T) {
 	require.Equal(t, sent-900, value(t, out, "uplink_lost"))
 	require.Equal(t, 50.0, value(t, out, "uplink_duplicates"))
 	require.Contains(t, out.Faults[0].Message, "did not reach Kafka")
+
+	out.Figures = nil
+	tr.uplinkFigures(newArrivals(), load.TrafficResult{Sent: 1000}, report.Phase{Seconds: 1}, false)
+	require.Equal(t, 1000.0, value(t, out, "uplink_sent"))
+	_, lost := out.Figure("uplink_lost")
+	require.False(t, lost, "what was on its way when the run was interrupted is not lost")
+}
+
+// A rate of 0 is the scenario's own.
+func TestMessageRateOfTheScenario(t *testing.T) {
+	for _, s := range Scenarios() {
+		o := Options{Scenario: s.Name}
+		o.choose(s)
+		require.Equal(t, s.Defaults.MsgRate, o.MsgRate, s.Name)
+		o.MsgRate = 7
+		o.choose(s)
+		require.Equal(t, 7.0, o.MsgRate, s.Name)
+	}
 }
 
 func TestUplinkNeedsLimpet(t *testing.T) {

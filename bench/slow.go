@@ -14,9 +14,6 @@ func slow(ctx context.Context, t *trial) error {
 		return err
 	}
 	spec := load.TrafficSpec{Rate: t.opt.MsgRate, Warmup: t.opt.Warmup, Duration: t.opt.Duration, Size: t.opt.Size}
-	if spec.Rate == 0 {
-		spec.Rate = float64(2 * t.opt.Conns)
-	}
 	r, phase, err := t.drive(ctx, "all read", spec)
 	t.latency("all read", r.Latency)
 	if _, err := t.judge(phase, r, err); err != nil {
@@ -42,7 +39,7 @@ func slow(ctx context.Context, t *trial) error {
 	}
 	t.percentile("slow_others_p50", "some do not: the others' p50", r.Latency, 50)
 	t.percentile("slow_others_p99", "some do not: the others' p99", r.Latency, 99)
-	n := t.opt.SlowShare * float64(t.opt.Conns)
+	n := float64(r.Deaf)
 	t.figure(report.Figure{Name: "slow_clients", Label: "clients that do not read", Unit: "count", Value: n})
 	t.figure(report.Figure{Name: "slow_closed", Label: "of them closed by the server", Unit: "count", Value: float64(r.DeafClosed)})
 	if t.server.PID != 0 && n > 0 {

@@ -44,7 +44,7 @@ func uplink(ctx context.Context, t *trial) error {
 	}
 	stop()
 	<-ended
-	t.uplinkFigures(seen, r, phase)
+	t.uplinkFigures(seen, r, phase, err == nil)
 	if err != nil {
 		return err
 	}
@@ -59,13 +59,17 @@ func uplink(ctx context.Context, t *trial) error {
 	return nil
 }
 
-func (t *trial) uplinkFigures(seen *arrivals, r load.TrafficResult, p report.Phase) {
+// uplinkFigures reports what has arrived. awaited says that the rest had its
+// time to come: before that nothing is lost.
+func (t *trial) uplinkFigures(seen *arrivals, r load.TrafficResult, p report.Phase, awaited bool) {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	took := p.Seconds + t.opt.Warmup.Seconds()
 	t.figure(report.Figure{Name: "uplink_rate", Label: "messages per second into Kafka", Unit: "/s", Better: report.Higher, Value: float64(seen.count) / max(took, seen.last.Sub(seen.first).Seconds())})
 	t.figure(report.Figure{Name: "uplink_sent", Label: "messages sent", Unit: "count", Value: float64(r.Sent)})
-	t.figure(report.Figure{Name: "uplink_lost", Label: "messages lost", Unit: "count", Better: report.Lower, Value: float64(r.Sent) - float64(seen.count)})
+	if awaited {
+		t.figure(report.Figure{Name: "uplink_lost", Label: "messages lost", Unit: "count", Better: report.Lower, Value: float64(r.Sent) - float64(seen.count)})
+	}
 	t.figure(report.Figure{Name: "uplink_duplicates", Label: "messages twice", Unit: "count", Better: report.Lower, Value: float64(seen.twice)})
 	sent := p.Seconds / took * float64(r.Sent)
 	if t.server.PID != 0 && sent > 0 {

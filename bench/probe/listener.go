@@ -26,6 +26,27 @@ const tcpListen = "0A" // state in /proc/net/tcp
 // socket or the port (pre-forked, SO_REUSEPORT), it is the ancestor of the
 // others; unrelated ones are an error that lists them.
 func (p Proc) Listener(addr netip.AddrPort) (pid int, err error) {
+	owners, err := p.listeners(addr)
+	if err != nil {
+		return 0, err
+	}
+	return p.eldest(addr, owners)
+}
+
+// Listens says whether pid, or a process that descends from it, listens on
+// addr. known is false when nobody can be seen to listen there.
+func (p Proc) Listens(pid int, addr netip.AddrPort) (listens, known bool) {
+	owners, err := p.listeners(addr)
+	if err != nil || len(owners) == 0 {
+		return false, false
+	}
+	tree, err := p.Tree(pid)
+	return slices.ContainsFunc(tree, func(one int) bool { return slices.Contains(owners, one) }), err == nil
+}
+
+// listeners lists the processes that hold a socket which listens on addr, as
+// far as they can be seen.
+func (p Proc) listeners(addr netip.AddrPort) ([]int, error) {
 	inodes := make(map[string]bool)
 	if diagListeners(addr, inodes) != nil { // a kernel without inet_diag
 		for _, name := range []string{"tcp", "tcp6"} {
@@ -36,11 +57,11 @@ func (p Proc) Listener(addr netip.AddrPort) (pid int, err error) {
 		}
 	}
 	if len(inodes) == 0 {
-		return 0, fmt.Errorf("%s: %w", addr, ErrNoListener)
+		return nil, fmt.Errorf("%s: %w", addr, ErrNoListener)
 	}
 	all, err := p.pids()
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	var owners []int
 	for _, pid := range all {
@@ -48,7 +69,7 @@ func (p Proc) Listener(addr netip.AddrPort) (pid int, err error) {
 			owners = append(owners, pid)
 		}
 	}
-	return p.eldest(addr, owners)
+	return owners, nil
 }
 
 // listeningInodes adds the inode of each socket in text, in the format of

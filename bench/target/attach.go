@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strconv"
+	"strings"
 
 	"github.com/limpet-gateway/limpet/bench/probe"
 )
@@ -14,12 +16,9 @@ import (
 // Attach describes a running server by its ws:// URL. pid 0 has it found from
 // the listening socket when the address is one of this machine's.
 func Attach(ctx context.Context, raw string, pid int, metrics string) (*Server, error) {
-	u, err := url.Parse(raw)
+	u, err := parseURL(raw)
 	if err != nil {
-		return nil, fmt.Errorf("--target %s: %w", raw, err)
-	}
-	if u.Scheme != "ws" {
-		return nil, fmt.Errorf("--target %s: want ws://HOST:PORT/PATH (TLS is not measured)", raw)
+		return nil, err
 	}
 	port := u.Port()
 	if port == "" {
@@ -46,12 +45,37 @@ func Attach(ctx context.Context, raw string, pid int, metrics string) (*Server, 
 	if pid != 0 && !probe.Host().Alive(pid) {
 		return nil, fmt.Errorf("--pid %d: there is no such process", pid)
 	}
+	if pid != 0 && isLocal(addr.Addr()) {
+		if listens, known := probe.Host().Listens(pid, addr); known && !listens {
+			s.Doubt = fmt.Sprintf("process %d, of --pid, does not listen on %s: another process does, and the figures of memory and CPU are not that one's", pid, addr)
+		}
+	}
 	return s, nil
+}
+
+// CheckURL says what is wrong with the URL of a running server, if anything.
+func CheckURL(raw string) error {
+	_, err := parseURL(raw)
+	return err
+}
+
+func parseURL(raw string) (*url.URL, error) {
+	u, err := url.Parse(raw)
+	if err != nil {
+		return nil, fmt.Errorf("--target %s: %w", raw, errors.Unwrap(err))
+	}
+	if u.Scheme != "ws" || u.Hostname() == "" || u.User != nil {
+		return nil, fmt.Errorf("--target %s: want ws://HOST:PORT/PATH (TLS is not measured)", raw)
+	}
+	if _, err := strconv.ParseUint(u.Port(), 10, 16); err != nil && u.Port() != "" {
+		return nil, fmt.Errorf("--target %s: want a port from 1 to 65535", raw)
+	}
+	return u, nil
 }
 
 // pathOf keeps "{n}" readable, which URL escaping would not.
 func pathOf(u *url.URL) string {
-	path := u.Path
+	path := strings.ReplaceAll(u.EscapedPath(), "%7Bn%7D", "{n}")
 	if path == "" {
 		path = "/"
 	}

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	"github.com/gobwas/ws"
 	"github.com/gobwas/ws/wsutil"
@@ -33,36 +35,78 @@ func (s *Server) Probe(ctx context.Context) error {
 	return conn.Close()
 }
 
-// Command is a connection that asks the server to broadcast.
-type Command struct{ conn net.Conn }
+// Command is a connection that asks the server to broadcast. Publish and Await
+// belong to one goroutine.
+type Command struct {
+	conn     net.Conn
+	patience time.Duration
+	sent     int64
+	copies   atomic.Int64  // broadcasts that came back to this connection
+	more     chan struct{} // holds a value when copies has grown, closed with the connection
+}
 
 // BroadcastPrefix starts a message whose rest the baseline servers send to
 // every connection.
 const BroadcastPrefix = "!broadcast "
 
-// OpenCommand opens a connection for broadcasts. It never reads, so it must
-// not outlive a run by far.
-func (s *Server) OpenCommand(ctx context.Context) (*Command, error) {
+// OpenCommand opens a connection for broadcasts, each of which the server gets
+// patience to take.
+func (s *Server) OpenCommand(ctx context.Context, patience time.Duration) (*Command, error) {
 	conn, err := s.dial(ctx, "publisher")
 	if err != nil {
 		return nil, err
 	}
-	c := &Command{conn: conn}
+	c := &Command{conn: conn, patience: patience, more: make(chan struct{}, 1)}
 	go c.discard()
 	return c, nil
 }
 
 // discard reads what the server sends to this connection too.
 func (c *Command) discard() {
+	defer close(c.more)
 	for {
 		if _, _, err := wsutil.ReadServerData(c.conn); err != nil {
 			return // closed by Close, or the server has gone
 		}
+		c.copies.Add(1)
+		select {
+		case c.more <- struct{}{}:
+		default:
+		}
 	}
 }
 
-// Publish has the server send payload to all of its connections.
-func (c *Command) Publish(_ context.Context, payload []byte) error {
+// Await returns when this connection lacks fewer than most copies of what it
+// has published: it reads no faster than others, and a server with a short
+// queue for each connection would end the one that publishes. A server that
+// sends no copies to the publisher is not waited for.
+func (c *Command) Await(ctx context.Context, most int) error {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	for {
+		copies := c.copies.Load()
+		if copies == 0 || c.sent-copies < int64(most) {
+			return nil
+		}
+		select {
+		case _, open := <-c.more:
+			if !open {
+				return nil // Publish says why
+			}
+		case <-ctx.Done():
+			return fmt.Errorf("the server has not sent %d broadcasts to their publisher: %w", c.sent-copies, ctx.Err())
+		}
+	}
+}
+
+// Publish has the server send payload to all of its connections. When ctx or
+// the patience ends first the connection is of no more use.
+func (c *Command) Publish(ctx context.Context, payload []byte) error {
+	ctx, cancel := context.WithTimeout(ctx, c.patience)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = c.conn.SetWriteDeadline(time.Now()) })
+	defer stop()
+	c.sent++
 	return wsutil.WriteClientBinary(c.conn, append([]byte(BroadcastPrefix), payload...))
 }
 

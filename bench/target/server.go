@@ -22,6 +22,7 @@ type Server struct {
 	Host    string         // Host header
 	Path    string         // path and query; "{n}" stands for the connection's number
 	PID     int            // 0: not on this machine, so there are no figures of memory and CPU
+	Doubt   string         // why PID may be of another process; empty: it is not
 	Command []string       // empty when it was not started here
 	Metrics string         // URL of /metrics or /debug/vars; empty: none
 	API     string         // host:port of limpet's HTTP API; empty for others

@@ -6,13 +6,16 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/gobwas/ws"
+	"github.com/gobwas/ws/wsutil"
 	"github.com/stretchr/testify/require"
 )
 
@@ -79,7 +82,23 @@ func TestAttach(t *testing.T) {
 	require.NoError(t, s.Failure())
 	s.Stop() // not ours: nothing happens
 	require.NoError(t, s.Failure())
+	s, err = Attach(t.Context(), "ws://"+l.Addr().String()+"/a%20b/{n}/%0d%0aX", 0, "")
+	require.NoError(t, err)
+	require.Equal(t, "/a%20b/{n}/%0D%0AX", s.Path, "as it goes over the wire")
+	s, err = Attach(t.Context(), "ws://"+l.Addr().String()+"/", os.Getpid(), "")
+	require.NoError(t, err)
+	require.Empty(t, s.Doubt)
+	other := exec.Command("sleep", "60")
+	require.NoError(t, other.Start())
+	defer func() {
+		_ = other.Process.Kill()
+		_ = other.Wait() // killed
+	}()
+	s, err = Attach(t.Context(), "ws://"+l.Addr().String()+"/", other.Process.Pid, "")
+	require.NoError(t, err, "a server may be behind a proxy")
+	require.Contains(t, s.Doubt, "does not listen on")
 	for raw, want := range map[string]string{
+		"ws://": "want ws://HOST:PORT/PATH", "ws://a:b@h/": "want ws://", "ws://127.0.0.1:99999/": "want a port", "ws://127.0.0.1:x/": "invalid port",
 		"http://127.0.0.1:1/": "want ws://", "wss://127.0.0.1:1/": "TLS is not measured", "ws://127.0.0.1:9/": "nothing listens there", "::": "--target",
 	} {
 		_, err := Attach(t.Context(), raw, 0, "")
@@ -134,7 +153,7 @@ func TestCommandBroadcasts(t *testing.T) {
 	addr, err := net.ResolveTCPAddr("tcp", target.Host)
 	require.NoError(t, err)
 	target.Addr = addr.AddrPort()
-	c, err := target.OpenCommand(t.Context())
+	c, err := target.OpenCommand(t.Context(), time.Minute)
 	require.NoError(t, err)
 	defer c.Close()
 	require.NoError(t, c.Publish(t.Context(), []byte("to all")))
@@ -150,4 +169,43 @@ func TestFreePortsAreBelowTheEphemeralRange(t *testing.T) {
 		require.Less(t, int(p.Port()), lastPort)
 		require.True(t, p.Addr().IsLoopback())
 	}
+}
+
+// A publisher that gets its own broadcasts does not run ahead of them: servers
+// with a queue for each connection would end it.
+func TestCommandAwaitsItsCopies(t *testing.T) {
+	back := make(chan struct{})
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		conn, _, _, err := ws.UpgradeHTTP(r, w)
+		if err != nil {
+			return
+		}
+		defer conn.Close()
+		for range back {
+			if wsutil.WriteServerBinary(conn, []byte("a copy")) != nil {
+				return
+			}
+		}
+	}))
+	defer s.Close()
+	defer close(back)
+	addr := netip.MustParseAddrPort(strings.TrimPrefix(s.URL, "http://"))
+	c, err := (&Server{Host: addr.String(), Addr: addr, Path: "/"}).OpenCommand(t.Context(), time.Minute)
+	require.NoError(t, err)
+	defer c.Close()
+	for range 3 {
+		require.NoError(t, c.Publish(t.Context(), []byte("x")))
+	}
+	require.NoError(t, c.Await(t.Context(), 1), "this server may send no copies")
+	back <- struct{}{}
+	require.Eventually(t, func() bool { return c.copies.Load() == 1 }, 5*time.Second, time.Millisecond)
+	require.NoError(t, c.Await(t.Context(), 3))
+	late, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	require.ErrorContains(t, c.Await(late, 2), "has not sent 2 broadcasts")
+	done := make(chan error, 1)
+	go func() { done <- c.Await(t.Context(), 1) }()
+	back <- struct{}{}
+	back <- struct{}{}
+	require.NoError(t, <-done)
 }

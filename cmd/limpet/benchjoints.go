@@ -44,6 +44,9 @@ func (b broadcaster) Publish(ctx context.Context, payload []byte) error {
 	})
 }
 
+// Await does not wait: the publisher is no session.
+func (b broadcaster) Await(context.Context, int) error { return nil }
+
 func (b broadcaster) Close() error {
 	b.p.Close()
 	return nil
