@@ -143,7 +143,16 @@ func differences(a, b *Result) []string {
 	say("messages per second", a.Settings.MsgRate, b.Settings.MsgRate)
 	say("message size", a.Settings.Size, b.Settings.Size)
 	say("duration in seconds", a.Settings.Seconds, b.Settings.Seconds)
+	say("warm-up in seconds", a.Settings.Warmup, b.Settings.Warmup)
+	say("seconds of patience", a.Settings.Timeout, b.Settings.Timeout)
+	say("seed", a.Settings.Seed, b.Settings.Seed)
 	say("steps", a.Settings.Steps, b.Settings.Steps)
+	say("rounds", a.Settings.Rounds, b.Settings.Rounds)
+	say("in flight", fmt.Sprint(a.Settings.InFlight), fmt.Sprint(b.Settings.InFlight))
+	say("share that does not read", a.Settings.SlowShare, b.Settings.SlowShare)
+	say("connections replaced per second", a.Settings.Churn, b.Settings.Churn)
+	say("bytes of exercise", a.Settings.Exercise, b.Settings.Exercise)
+	say("client processes at least", a.Settings.ClientsMin, b.Settings.ClientsMin)
 	if len(a.Targets) == 1 && len(b.Targets) == 1 {
 		say("server", a.Targets[0].Name, b.Targets[0].Name)
 	}

@@ -90,7 +90,8 @@ func TestResultSurvivesJSON(t *testing.T) {
 
 func TestReadRefusesOtherFiles(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"other.json": `{"schema":"limpet-bench/999"}`, "none.json": `{}`, "broken.json": `{"schema"`} {
+	for name, text := range map[string]string{"other.json": `{"schema":"limpet-bench/999"}`, "none.json": `{}`, "broken.json": `{"schema"`,
+		"null.json": `{"schema":"` + Schema + `","targets":[null]}`} {
 		path := filepath.Join(dir, name)
 		require.NoError(t, os.WriteFile(path, []byte(text), 0o644))
 		_, err := Read(path)
@@ -236,6 +237,25 @@ func TestCompareSaysWhatDiffers(t *testing.T) {
 	require.NoError(t, WriteChanges(&out, before, after, changes, 0.05))
 	require.Contains(t, out.String(), "differs: connections, 4000 before and 8000 after")
 	require.Contains(t, out.String(), "differs: kernel")
+}
+
+// Every setting shapes the load, so that none may differ in silence.
+func TestCompareSaysEverySettingThatDiffers(t *testing.T) {
+	settings := reflect.TypeFor[Settings]()
+	for i := range settings.NumField() {
+		before, after := sample(), sample()
+		switch f := reflect.ValueOf(&after.Settings).Elem().Field(i); f.Kind() {
+		case reflect.Int:
+			f.SetInt(f.Int() + 1)
+		case reflect.Uint64:
+			f.SetUint(f.Uint() + 1)
+		case reflect.Float64:
+			f.SetFloat(f.Float() + 1)
+		default:
+			f.Set(reflect.ValueOf([]int{99}))
+		}
+		require.Len(t, differences(before, after), 1, settings.Field(i).Name)
+	}
 }
 
 func TestFormat(t *testing.T) {

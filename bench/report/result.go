@@ -99,7 +99,7 @@ const (
 type Figure struct {
 	Name   string  `json:"name"`
 	Label  string  `json:"label"`
-	Unit   string  `json:"unit"` // B, B/s, s, /s, count, %
+	Unit   string  `json:"unit"` // B, s, /s, count, ×, %
 	Value  float64 `json:"value"`
 	Low    float64 `json:"low"`  // 95 % confidence interval; both 0: none
 	High   float64 `json:"high"` //
@@ -228,6 +228,11 @@ func Read(path string) (*Result, error) {
 	}
 	if r.Schema != Schema {
 		return nil, fmt.Errorf("%s: %w: schema %q, want %q", path, ErrSchema, r.Schema, Schema)
+	}
+	for _, t := range r.Targets {
+		if t == nil {
+			return nil, fmt.Errorf("%s: %w: a target is null", path, ErrSchema)
+		}
 	}
 	return &r, nil
 }

@@ -135,6 +135,7 @@ func addBenchFlags(f *pflag.FlagSet, o *bench.Options, out *benchFlags) {
 func runBench(cmd *cobra.Command, o bench.Options, out benchFlags) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends this process at once, and with it what it has started
 	console := bench.NewConsole(cmd.ErrOrStderr(), terminalWidth(os.Stderr))
 	result, err := bench.Run(ctx, o, console)
 	console.Close()
