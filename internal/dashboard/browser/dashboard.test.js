@@ -231,11 +231,12 @@ test("a token is asked for", async (t) => {
 for (const colorScheme of ["light", "dark"]) {
   for (const [width, height] of [[375, 812], [800, 1180], [1440, 900]]) {
     test(`accessible and without overflow: ${colorScheme}, ${width} wide`, async (t) => {
-      const sockets = [await client("dev8"), await client("dev9")];
+      const longest = "device-" + "8".repeat(121); // a principal has at most 128 characters
+      const sockets = [await client(longest), await client("dev9")];
       const { page } = await open(t, gateway, { colorScheme, viewport: { width, height } });
-      await page.getByLabel("Principal, or session id").fill("dev8");
+      await page.getByLabel("Principal, or session id").fill(longest);
       await page.getByRole("button", { name: "Find" }).click();
-      await page.getByLabel("Message to dev8").waitFor();
+      await page.getByLabel(`Message to ${longest}`).waitFor();
       await page.getByRole("button", { name: "Connect", exact: true }).click();
       await text(page, "log", "connected as browser");
       for (let i = 0; i < 2; i++) {
