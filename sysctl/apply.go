@@ -98,8 +98,12 @@ func Apply(root Root, in Inputs, o ApplyOptions) (ApplyReport, error) {
 	if o.Atomic && r.count(Failed) > 0 {
 		r.holdBack()
 	}
-	if !o.DryRun && r.count(WouldWrite) > 0 {
-		if err := r.write(root, o); err != nil {
+	if r.count(WouldWrite) > 0 {
+		write := r.write
+		if o.DryRun {
+			write = r.tryRestoreFile
+		}
+		if err := write(root, o); err != nil {
 			return ApplyReport{}, err
 		}
 	}
@@ -135,6 +139,13 @@ func (r *ApplyReport) holdBack() {
 			c.Outcome, c.Why = NotDone, "--atomic: another line cannot be written"
 		}
 	}
+}
+
+// tryRestoreFile finds what would keep write from its first line, and neither
+// locks nor makes anything.
+func (r *ApplyReport) tryRestoreFile(_ Root, o ApplyOptions) error {
+	_, err := (&restoreFile{path: o.RestoreFile}).load()
+	return err
 }
 
 // write saves the way back, then writes line by line.

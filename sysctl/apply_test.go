@@ -137,6 +137,24 @@ func TestDryRunWritesNothing(t *testing.T) {
 	}
 }
 
+// A dry run refuses what the real one would: a restore file that cannot be read.
+// The message says how to go on.
+func TestDryRunReadsTheRestoreFile(t *testing.T) {
+	for text, want := range map[string]string{"": "is damaged", "[]": "is damaged", `{"version":2}`: "version 2"} {
+		root := modern.root(t)
+		file := filepath.Join(t.TempDir(), "restore.json")
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		for _, dry := range []bool{true, false} {
+			_, err := Apply(root, assumed(million), ApplyOptions{RestoreFile: file, DryRun: dry})
+			if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "move it away") {
+				t.Errorf("%q, dry run %v: %v", text, dry, err)
+			}
+		}
+	}
+}
+
 func TestForceLowers(t *testing.T) {
 	root, file := modern.root(t), restoreFileIn(t)
 	r := apply(t, root, million, ApplyOptions{RestoreFile: file, Force: true})

@@ -54,7 +54,7 @@ func Restore(root Root, o ApplyOptions) (RestoreReport, error) {
 	}
 	here := identify(root)
 	if saved.BootID != here.bootID {
-		return r, fmt.Errorf("%w: %s is from before the host booted, and a boot forgets such settings", ErrNothingToRestore, o.RestoreFile)
+		return r, fmt.Errorf("%w: %s is from before the host booted, or from another host, and a boot forgets such settings", ErrNothingToRestore, o.RestoreFile)
 	}
 	// Only settings of the table are written, at the table's paths: the file is
 	// data, and a restore runs with privilege.

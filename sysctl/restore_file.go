@@ -121,6 +121,8 @@ func openRestoreFile(path string, create bool) (*restoreFile, error) {
 // close also ends the lock.
 func (f *restoreFile) close() { f.dir.Close() }
 
+const moveAway = "move it away to go on without the way back that it keeps"
+
 // load reads the file; a missing one is empty.
 func (f *restoreFile) load() (restored, error) {
 	data, err := os.ReadFile(f.path)
@@ -132,10 +134,10 @@ func (f *restoreFile) load() (restored, error) {
 	}
 	var s restored
 	if err := json.Unmarshal(data, &s); err != nil {
-		return s, fmt.Errorf("restore file %s is damaged: %w", f.path, err)
+		return s, fmt.Errorf("restore file %s is damaged: %w; %s", f.path, err, moveAway)
 	}
 	if s.Version != restoreVersion {
-		return s, fmt.Errorf("restore file %s has version %d, this limpet reads %d", f.path, s.Version, restoreVersion)
+		return s, fmt.Errorf("restore file %s has version %d, this limpet reads %d; %s", f.path, s.Version, restoreVersion, moveAway)
 	}
 	return s, nil
 }
