@@ -1,6 +1,7 @@
 package main
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -42,19 +43,38 @@ func addCompletion(cmd *cobra.Command) {
 }
 
 func flagCompletion(f *pflag.Flag) cobra.CompletionFunc {
-	kind := strings.TrimSuffix(f.Value.Type(), ",...")
+	kind, list := strings.CutSuffix(f.Value.Type(), ",...")
+	list = list || kind == "stringSlice"
 	switch {
 	case kind == "bool":
 		return cobra.FixedCompletions([]cobra.Completion{"true", "false"}, cobra.ShellCompDirectiveNoFileComp)
 	case strings.Contains(kind, "|"):
-		return cobra.FixedCompletions(strings.Split(kind, "|"), cobra.ShellCompDirectiveNoFileComp)
+		return oneOf(strings.Split(kind, "|"), list)
 	case f.Name == "to":
 		return cobra.FixedCompletions([]cobra.Completion{"user:", "session:", "group:", "all"}, cobra.ShellCompDirectiveNoFileComp|cobra.ShellCompDirectiveNoSpace)
 	case flagWords[f.Name] != nil:
-		return cobra.FixedCompletions(flagWords[f.Name], cobra.ShellCompDirectiveNoFileComp)
+		return oneOf(flagWords[f.Name], list)
 	case fileFlags[f.Name] || kind == "path" || kind == "file":
 		return cobra.FixedCompletions(nil, cobra.ShellCompDirectiveDefault)
 	default:
 		return cobra.NoFileCompletions
+	}
+}
+
+// oneOf offers words; in a list, those that are not in it yet, behind what is
+// there: the shell takes only what begins with the whole of it.
+func oneOf(words []string, list bool) cobra.CompletionFunc {
+	return func(_ *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		before := ""
+		if list {
+			before = typed[:strings.LastIndexByte(typed, ',')+1]
+		}
+		var offers []cobra.Completion
+		for _, w := range words {
+			if !slices.Contains(strings.Split(before, ","), w) {
+				offers = append(offers, before+w)
+			}
+		}
+		return offers, cobra.ShellCompDirectiveNoFileComp
 	}
 }

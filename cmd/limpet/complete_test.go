@@ -28,18 +28,20 @@ func complete(t *testing.T, words ...string) (offers []string, files bool) {
 
 func TestCompletion(t *testing.T) {
 	for line, want := range map[string]string{
-		"serve --uplink ":         "kafka echo discard",
-		"serve --log-level ":      "debug info warn error",
-		"serve --uplink=":         "kafka echo discard",
-		"serve --events=":         "true false",
-		"serve --max-conns ":      "",
-		"push --priority ":        "high medium low",
-		"push --to ":              "user: session: group: all",
-		"sysctl render --format ": "sysctl limits systemd docker k8s markdown",
-		"profile ":                "cpu goroutine heap",
-		"stats ":                  "",
-		"sysctl ch":               "check",
-		"completion ":             "bash zsh fish powershell",
+		"serve --uplink ":                     "kafka echo discard",
+		"serve --log-level ":                  "debug info warn error",
+		"serve --uplink=":                     "kafka echo discard",
+		"serve --events=":                     "true false",
+		"serve --max-conns ":                  "",
+		"push --priority ":                    "high medium low",
+		"push --to ":                          "user: session: group: all",
+		"sysctl render --format ":             "sysctl limits systemd docker k8s markdown",
+		"bench echo --spawn limpet,nethttp,g": "limpet,nethttp,limpet-watched limpet,nethttp,gin limpet,nethttp,echo limpet,nethttp,gnet limpet,nethttp,nethttp-1g limpet,nethttp,gin-1g limpet,nethttp,echo-1g",
+		"serve --auth jwt,":                   "jwt,none jwt,webhook",
+		"profile ":                            "cpu goroutine heap",
+		"stats ":                              "",
+		"sysctl ch":                           "check",
+		"completion ":                         "bash zsh fish powershell",
 	} {
 		got, files := complete(t, strings.Split(line, " ")...)
 		if strings.Join(got, " ") != want || files {

@@ -203,7 +203,7 @@ var keys = []Key{
 	{Name: "auth", Section: "Authentication", Default: "none",
 		Help: "who decides who a client is, tried in this order: jwt (signed tokens), webhook (a service of yours); none believes what it says (?id=NAME)",
 		bind: func(c *Serve) value {
-			return listOf(&c.Auth, "none|jwt|webhook", AuthNone, AuthJWT, AuthWebhook)
+			return listOf(&c.Auth, "none|jwt|webhook,...", AuthNone, AuthJWT, AuthWebhook)
 		}},
 	{Name: "auth-timeout", Section: "Authentication", Live: true, Default: "5s",
 		Help: "for a decision; then the client gets 503 with Retry-After",
