@@ -189,6 +189,10 @@ func (t *trial) memoryFigures(m *report.Memory) {
 	t.figure(report.Figure{Name: "conns", Label: "connections", Unit: "count", Value: float64(last.Conns)})
 	t.figure(report.Figure{Name: "rss", Label: "RSS with all of them", Unit: "B", Better: report.Lower, Value: float64(last.Memory.RSS)})
 	t.figure(report.Figure{Name: "rss_base", Label: "RSS before the first", Unit: "B", Value: float64(m.Base.RSS)})
-	t.figure(report.Figure{Name: "pss", Label: "PSS with all of them", Unit: "B", Value: float64(last.Memory.PSS)})
+	if last.Memory.PSS > 0 {
+		t.figure(report.Figure{Name: "pss", Label: "PSS with all of them", Unit: "B", Value: float64(last.Memory.PSS)})
+	} else {
+		t.note("the server's smaps_rollup is not readable: RSS is that of the kernel's counters, up to some hundred kilobytes off, and there is no PSS; run as root or as the server's user")
+	}
 	t.figure(report.Figure{Name: "rss_peak", Label: "peak RSS", Unit: "B", Better: report.Lower, Value: float64(last.Memory.Peak)})
 }

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/limpet-gateway/limpet/bench/probe"
 	"github.com/limpet-gateway/limpet/bench/report"
 )
 
@@ -147,4 +148,19 @@ func TestSamplesAreThinnedOut(t *testing.T) {
 func TestShiftPutsRoundsBehindEachOther(t *testing.T) {
 	got := shift([]report.Sample{{At: 1}, {At: 2}}, []report.Sample{{At: 5}})
 	require.Equal(t, []report.Sample{{At: 6}, {At: 7}}, got)
+}
+
+// Of another user's process only RSS is known: PSS is left out, not 0.
+func TestMemoryWithoutPSS(t *testing.T) {
+	for _, pss := range []uint64{0, 5 << 20} {
+		tr := &trial{round: 1, out: &report.Target{}}
+		m := &report.Memory{}
+		for i := 1; i <= minSteps; i++ {
+			m.Points = append(m.Points, report.Point{Round: 1, Conns: i, Memory: probe.Memory{RSS: uint64(i) << 20, PSS: pss}})
+		}
+		tr.memoryFigures(m)
+		_, known := tr.out.Figure("pss")
+		require.Equal(t, pss > 0, known)
+		require.Equal(t, pss == 0, len(tr.out.Client.Why) > 0)
+	}
 }

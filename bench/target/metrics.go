@@ -60,9 +60,16 @@ func (s *Server) ReadMetrics(ctx context.Context) (*Metrics, error) {
 	}
 	m := &Metrics{Source: s.Metrics}
 	if bytes.HasPrefix(bytes.TrimSpace(body), []byte("{")) {
-		return m, m.readExpvar(body)
+		err = m.readExpvar(body)
+	} else {
+		m.readPrometheus(body)
 	}
-	m.readPrometheus(body)
+	if err == nil && *m == (Metrics{Source: s.Metrics}) {
+		err = fmt.Errorf("metrics: %s has nothing known in it: neither Go's names for Prometheus nor expvar's memstats", s.Metrics)
+	}
+	if err != nil {
+		return nil, err
+	}
 	return m, nil
 }
 

@@ -60,6 +60,10 @@ func TestMetricsThatAreNotThere(t *testing.T) {
 	defer none.Close()
 	_, err = (&Server{Metrics: none.URL}).ReadMetrics(t.Context())
 	require.ErrorContains(t, err, "404")
+	for _, page := range []string{"", "<html>a page</html>", `{"name": "of something else"}`, "other_total 5"} {
+		_, err = metricsServer(t, page).ReadMetrics(t.Context())
+		require.ErrorContains(t, err, "nothing known", "%q", page)
+	}
 	require.ErrorIs(t, (&Server{}).Collect(t.Context()), ErrNoCollect)
 }
 
