@@ -82,8 +82,8 @@ func TestServeWithTokens(t *testing.T) {
 // one it ends with the token that it began with. A token of somebody else, or a
 // bad one, prolongs nothing.
 func TestRefreshOfTokens(t *testing.T) {
-	t.Setenv("LIMPET_JWT_SECRET", jwtSecret)
-	nodes := startCluster(t, 2, "--auth=jwt", "--jwt-leeway=0s", "--api-token="+testToken)
+	t.Parallel()
+	nodes := startCluster(t, 2, "--auth=jwt", "--jwt-secret="+jwtSecret, "--jwt-leeway=0s", "--api-token="+testToken)
 	p, another := nodes[0], nodes[1]
 	token := func(name string, life time.Duration, secret string) string {
 		text, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.MapClaims{"sub": name, "exp": time.Now().Add(life).Unix()}).SignedString([]byte(secret))

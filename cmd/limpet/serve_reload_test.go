@@ -43,6 +43,7 @@ func (p *process) logged(msg, part string) {
 // changes, what is not is named, a bad or missing file changes nothing and every
 // fault is told, and no session notices any of it.
 func TestReload(t *testing.T) {
+	t.Parallel()
 	file := filepath.Join(t.TempDir(), "limpet.yaml")
 	write := func(text string) {
 		t.Helper()
@@ -51,8 +52,8 @@ func TestReload(t *testing.T) {
 		}
 	}
 	write("uplink: echo\nmax-conns: 12\nretry-after: 7s\n")
-	t.Setenv("LIMPET_JWT_LEEWAY", "1m") // the environment keeps its place above the file
-	p := startProcess(t, 0, "--config="+file, "--api-token="+testToken, "--drain-window=0s")
+	command := []string{"env", "LIMPET_JWT_LEEWAY=1m", "limpet"} // the environment keeps its place above the file
+	p := startCommand(t, command, "--config="+file, "--api-token="+testToken, "--drain-window=0s")
 
 	stop := make(chan struct{})
 	var talk sync.WaitGroup
