@@ -14,8 +14,9 @@ func TestMain(m *testing.M) {
 	testscript.Main(m, map[string]func(){"limpet": main})
 }
 
-// scriptTime bounds the scripts together; what still runs then is killed.
-const scriptTime = 90 * time.Second
+// scriptTime bounds the scripts together, beside other tests; what still runs
+// then is killed.
+const scriptTime = 150 * time.Second
 
 // TestScripts runs the conversations with the command line in testdata/script.
 func TestScripts(t *testing.T) {
