@@ -151,12 +151,32 @@ func (b *KafkaBus) forward(ctx context.Context, to uint64, p *Push, done func(er
 	switch {
 	case err == nil && !alive:
 		done(fmt.Errorf("inbox of node %016x: %w", to, ErrNodeGone))
-	case err != nil || partition == NoInbox:
+	case err != nil || partition == NoInbox || !b.knows(partition):
 		b.unleased.Add(1)
 		b.toAll(ctx, &addressed, done)
 	default:
 		b.produce(ctx, b.cfg.Topics.Inbox, partition, &addressed, done)
 	}
+}
+
+// knows reports whether the client can produce to a partition of the inbox. One
+// that was added after the client had met the topic it has to ask for first, and
+// by itself would do so within minutes only; until then it fails what is for it.
+func (b *KafkaBus) knows(partition int32) bool {
+	if int(partition) < len(b.ends) || b.met(partition) {
+		return true
+	}
+	if !b.met(0) { // nor the topic: it meets it as it is now
+		return true
+	}
+	b.client.ForceMetadataRefresh()
+	return false
+}
+
+// met reports whether the client has been told of a partition of the inbox.
+func (b *KafkaBus) met(partition int32) bool {
+	leader, _, err := b.client.PartitionLeader(b.cfg.Topics.Inbox, partition)
+	return leader >= 0 || err != nil
 }
 
 // stray is a push that was read from an inbox and is for another node.

@@ -20,6 +20,11 @@ const (
 	busOverhead   = 1 << 10         // what a record counts for beside its payload
 	busCloseAfter = 5 * time.Second // what is not produced then is lost
 
+	// broadcastPartition is the one partition of the broadcast topic that is used,
+	// however many there are: of those that are added later, a node that started
+	// earlier would read nothing.
+	broadcastPartition = 0
+
 	// A partition that is added while a broker holds back the answer to a fetch
 	// is read only after that, so a broker without news answers after this.
 	busFetchWait = 250 * time.Millisecond
@@ -45,11 +50,10 @@ type KafkaBusConfig struct {
 // before is for sessions that are gone.
 type KafkaBus struct {
 	// Fixed after open.
-	cfg        KafkaBusConfig
-	client     *kgo.Client
-	broadcasts int32 // partitions of the broadcast topic
-	opened     time.Time
-	ends       []int64 // of the partitions of the inbox topic, when the bus opened
+	cfg    KafkaBusConfig
+	client *kgo.Client
+	opened time.Time
+	ends   []int64 // of the partitions of the inbox topic, when the bus opened
 
 	room *semaphore.Weighted // of busBuffered; safe from anywhere
 
@@ -105,12 +109,11 @@ func (b *KafkaBus) open(ctx context.Context) error {
 	for partition, end := range ends[topics.Inbox] {
 		b.ends[partition] = end.Offset
 	}
-	from := map[int32]kgo.Offset{}
-	for partition, end := range ends[topics.Broadcast] {
-		from[partition] = kgo.NewOffset().At(end.Offset)
-		b.broadcasts++
+	end, ok := ends.Lookup(topics.Broadcast, broadcastPartition)
+	if !ok {
+		return fmt.Errorf("topic %s has no partition %d", topics.Broadcast, broadcastPartition)
 	}
-	b.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topics.Broadcast: from})
+	b.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topics.Broadcast: {broadcastPartition: kgo.NewOffset().At(end.Offset)}})
 	return nil
 }
 
@@ -198,7 +201,7 @@ func (b *KafkaBus) Broadcast(ctx context.Context, p *Push, done func(error)) {
 
 // toAll puts p where every node reads it, also what is for one of them.
 func (b *KafkaBus) toAll(ctx context.Context, p *Push, done func(error)) {
-	b.produce(ctx, b.cfg.Topics.Broadcast, int32(fnv32(p.To.String())%uint32(b.broadcasts)), p, done)
+	b.produce(ctx, b.cfg.Topics.Broadcast, broadcastPartition, p, done)
 }
 
 // produce hands p to the client, and waits for room while Kafka is behind: the
@@ -231,13 +234,10 @@ func (b *KafkaBus) Stats() BusStats {
 	return BusStats{Malformed: b.malformed.Load(), Unleased: b.unleased.Load(), Ignored: b.ignored.Load(), Followed: b.followed.Load()}
 }
 
-// Lag is how far this node is behind on its inbox and on each partition of the
-// broadcasts, as known from the last answers that had records. Any goroutine.
+// Lag is how far this node is behind on its inbox and on the broadcasts, as
+// known from the last answers that had records. Any goroutine.
 func (b *KafkaBus) Lag() []PartitionLag {
-	assigned := map[topicPartition]bool{}
-	for n := range b.broadcasts {
-		assigned[topicPartition{b.cfg.Topics.Broadcast, n}] = true
-	}
+	assigned := map[topicPartition]bool{{b.cfg.Topics.Broadcast, broadcastPartition}: true}
 	b.mu.Lock()
 	if n := b.inbox.reading; n != NoInbox {
 		assigned[topicPartition{b.cfg.Topics.Inbox, n}] = true
