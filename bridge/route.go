@@ -41,15 +41,15 @@ func (r *Router) Route(ctx context.Context, pushes []*Push) ([]Result, error) {
 	return results, nil
 }
 
-// tellDirectory logs that the directory does not answer, and that it does again,
+// tellDirectory logs that the directory cannot tell, and that it can again,
 // once for each outage and not once for each batch of pushes.
 func (r *Router) tellDirectory(err error) {
 	switch away := err != nil; {
 	case r.directoryAway.Swap(away) == away:
 	case away:
-		r.log.Warn("routing: the directory does not answer; pushes go to all nodes", "error", err)
+		r.log.Warn("routing: the directory cannot say who is where; pushes go to all nodes", "error", err)
 	default:
-		r.log.Info("routing: the directory answers again")
+		r.log.Info("routing: the directory says who is where again")
 	}
 }
 

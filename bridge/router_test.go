@@ -416,13 +416,13 @@ func TestOutageOfTheDirectoryIsLoggedOnce(t *testing.T) {
 	c.down = errors.New("away")
 	push()
 	push()
-	count("does not answer", 1)
-	count("answers again", 0)
+	count("cannot say who is where", 1)
+	count("says who is where again", 0)
 	c.down = nil
 	push()
 	push()
-	count("answers again", 1)
+	count("says who is where again", 1)
 	c.down = errors.New("away")
 	push()
-	count("does not answer", 2)
+	count("cannot say who is where", 2)
 }

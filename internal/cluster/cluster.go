@@ -36,7 +36,18 @@ func (c *Cluster) Users(ctx context.Context, principals []string) ([][]bridge.Pl
 		}
 		places[i] = append(places[i], bridge.Place{Node: l.Node.ID, Incarnation: l.Node.Process})
 	})
-	return places, err
+	return places, c.whole(err)
+}
+
+// errFilling has pushes go to all nodes.
+var errFilling = errors.New("the directory is being filled again, after an outage or a loss of Redis")
+
+// whole is the outcome of a lookup for who takes what is not there for offline.
+func (c *Cluster) whole(err error) error {
+	if err == nil && c.directory.Filling() {
+		return errFilling
+	}
+	return err
 }
 
 // Groups implements bridge.Directory.
@@ -45,7 +56,7 @@ func (c *Cluster) Groups(ctx context.Context, groups []string) ([][]bridge.Place
 	err := c.directory.LookupGroups(ctx, groups, func(i int, p redisdir.Presence) {
 		places[i] = append(places[i], bridge.Place{Node: p.Node.ID, Incarnation: p.Node.Process})
 	})
-	return places, err
+	return places, c.whole(err)
 }
 
 // Sessions implements gateway.Cluster.

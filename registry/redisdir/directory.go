@@ -24,6 +24,7 @@ type Directory struct {
 	notices *notices
 	orphans orphans
 	window  window
+	refill  refill
 	inboxes InboxTopic
 
 	// Any goroutine.

@@ -56,6 +56,10 @@
 // resyncs. The clocks of several Redis masters must agree within
 // Config.ClockSlack.
 //
+// A Redis that has been away, or has lost what it had, does not know who is
+// connected until all nodes have registered everything again:
+// [Directory.Filling] says so (refill.go).
+//
 // A node that was cut off from Redis for longer than its lease counts as dead
 // for the others, and they report its sessions as lost, though its clients may
 // still be attached. When it is back it registers them again, with the epochs

@@ -114,10 +114,13 @@ func (d *Directory) probe(ctx context.Context, state State) {
 	next := Recovering
 	if !k.joined {
 		k.joined, next = true, Joined
+	} else {
+		d.refill.begin()
 	}
 	if d.setState(next) == Stopped {
 		return
 	}
+	d.watchMasters(ctx)
 	d.config.Log.Info("joined the directory", "node", d.config.Node, "incarnation", (*d.mine.Load())[0], "buckets", d.store.layout().buckets)
 	if next == Recovering {
 		d.askResync("Redis is back")
@@ -237,6 +240,9 @@ func (d *Directory) newIncarnation(ctx context.Context, mode string) error {
 	}
 	d.leaseInbox(ctx, n, formers)
 	mine := append([]uint32{n}, formers...)
+	if len(mine) > 1 {
+		d.refill.begin()
+	}
 	d.mine.Store(&mine)
 	d.leaseHeld(sent)
 	if len(mine) > 1 {
@@ -371,6 +377,7 @@ func (d *Directory) watchMasters(ctx context.Context) {
 	k := &d.keeper
 	for id := range ids {
 		if k.masters != nil && !k.masters[id] {
+			d.refill.begin()
 			d.askResync("a Redis master is new")
 			break
 		}

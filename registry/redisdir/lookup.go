@@ -27,13 +27,15 @@ const lookupBatch = 512
 // Lookup finds the sessions of principals on all live nodes, this one
 // included, in one round trip per 512 names. found is called for each session
 // with the index of its principal; sessions of dead nodes are left out. It
-// fails with ErrDegraded at once while Redis is away, and in any case within
-// the call timeout per round trip. Any goroutine, not event loops.
+// fails with ErrDegraded at once while Redis is away, when Redis turns out to
+// have lost the directory, and in any case within the call timeout per round
+// trip. What it does not find may exist all the same while Filling says so. Any
+// goroutine, not event loops.
 func (d *Directory) Lookup(ctx context.Context, principals []string, found func(i int, l Location)) error {
 	if !d.State().Connected() {
 		return ErrDegraded
 	}
-	return lookup(ctx, d.store, d.watch, principals, found)
+	return d.asNode(func(self uint32) error { return lookup(ctx, d.store, d.watch, principals, self, found) })
 }
 
 // Presence is how many members of a group a live node holds.
@@ -48,12 +50,25 @@ func (d *Directory) LookupGroups(ctx context.Context, names []string, found func
 	if !d.State().Connected() {
 		return ErrDegraded
 	}
-	return lookupGroups(ctx, d.store, d.watch, names, found)
+	return d.asNode(func(self uint32) error { return lookupGroups(ctx, d.store, d.watch, names, self, found) })
 }
 
-func lookup(ctx context.Context, s *store, w *watcher, names []string, found func(int, Location)) error {
+// asNode has a lookup notice that Redis has forgotten this node.
+func (d *Directory) asNode(lookUp func(self uint32) error) error {
+	mine := *d.mine.Load()
+	if len(mine) == 0 {
+		return ErrDegraded
+	}
+	err := lookUp(mine[0])
+	if errors.Is(err, errForgotten) && mine[0] == (*d.mine.Load())[0] {
+		d.forgotten()
+	}
+	return err
+}
+
+func lookup(ctx context.Context, s *store, w *watcher, names []string, self uint32, found func(int, Location)) error {
 	return inBatches(names, func(first int, names []string) error {
-		return s.fetch(ctx, principals, names, func(i int, value string) error {
+		return s.fetch(ctx, principals, names, self, func(i int, value string) error {
 			var late error
 			err := eachRecord(value, func(r record) {
 				v, err := w.knows(ctx, r.incarnation)
@@ -68,9 +83,9 @@ func lookup(ctx context.Context, s *store, w *watcher, names []string, found fun
 	})
 }
 
-func lookupGroups(ctx context.Context, s *store, w *watcher, names []string, found func(int, Presence)) error {
+func lookupGroups(ctx context.Context, s *store, w *watcher, names []string, self uint32, found func(int, Presence)) error {
 	return inBatches(names, func(first int, names []string) error {
-		return s.fetch(ctx, groups, names, func(i int, value string) error {
+		return s.fetch(ctx, groups, names, self, func(i int, value string) error {
 			var late error
 			err := eachPresence(value, func(p presence) {
 				v, err := w.knows(ctx, p.incarnation)

@@ -47,7 +47,7 @@ func (r *Reader) Nodes(ctx context.Context) ([]Node, error) { return r.store.nod
 
 // Lookup is Directory.Lookup.
 func (r *Reader) Lookup(ctx context.Context, principals []string, found func(i int, l Location)) error {
-	return lookup(ctx, r.store, r.watch, principals, found)
+	return lookup(ctx, r.store, r.watch, principals, 0, found)
 }
 
 // Walk calls visit for every session in the directory. Those of dead nodes,

@@ -39,9 +39,15 @@ func (d *Directory) resyncOnDemand(ctx context.Context) {
 			if !d.State().Connected() {
 				continue
 			}
+			select { // what has been asked for meanwhile is part of this one
+			case reason = <-d.resync:
+			default:
+			}
+			begun := d.refill.count()
 			names, err := d.resyncOnce(ctx)
 			if err == nil {
 				d.resyncs.Add(1)
+				d.refill.done(begun, d.config.Lease)
 				if d.swapState(Recovering, Joined) || reason != "audit" {
 					d.config.Log.Info("directory agrees with this node's table again", "reason", reason,
 						"names", names, "took", time.Since(began).Round(time.Millisecond))

@@ -51,7 +51,7 @@ func stored(t *testing.T, s *store, name string) string {
 	t.Helper()
 	text := ""
 	s.shared.Store(&layout{buckets: 1, spills: true})
-	if err := s.fetch(t.Context(), principals, []string{name}, func(_ int, value string) error {
+	if err := s.fetch(t.Context(), principals, []string{name}, 0, func(_ int, value string) error {
 		return eachRecord(value, func(r record) { text += fmt.Sprint(r.incarnation, "@", r.epoch, " ") })
 	}); err != nil {
 		t.Fatal(err)

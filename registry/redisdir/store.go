@@ -199,14 +199,15 @@ func (s *store) scan(ctx context.Context, k kind, pause func() error, visit func
 }
 
 // fetch reads the values of names, in one pipeline, and calls visit for each
-// one that is there.
-func (s *store) fetch(ctx context.Context, k kind, names []string, visit func(i int, value string) error) error {
+// one that is there. Where self is an incarnation, 0 is none, it fails with
+// errForgotten if Redis does not know that.
+func (s *store) fetch(ctx context.Context, k kind, names []string, self uint32, visit func(i int, value string) error) error {
 	if len(names) == 0 {
 		return nil
 	}
 	l := s.layout()
 	results := s.do(ctx, func(c rueidis.Client) []rueidis.Completed {
-		cmds := make([]rueidis.Completed, 0, 2*len(names))
+		cmds := make([]rueidis.Completed, 0, 2*len(names)+1)
 		for _, name := range names {
 			key := k.bucketKey(l.bucket(k, name))
 			if len(name) <= longName {
@@ -216,8 +217,17 @@ func (s *store) fetch(ctx context.Context, k kind, names []string, visit func(i 
 				cmds = append(cmds, c.B().Hget().Key(key+longSuffix).Field(name).Build())
 			}
 		}
+		if self != 0 {
+			cmds = append(cmds, c.B().Hexists().Key(keyIncarnations).Field(strconv.FormatUint(uint64(self), 10)).Build())
+		}
 		return cmds
 	})
+	if self != 0 {
+		known, err := results[len(results)-1].AsBool()
+		if err == nil && !known {
+			return errForgotten
+		}
+	}
 	at := 0
 	for i, name := range names {
 		reads := 0
