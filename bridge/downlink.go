@@ -38,6 +38,10 @@ type DownlinkConfig struct {
 	Group string
 	// GroupTimeout is how long the group waits for a silent member.
 	GroupTimeout time.Duration
+
+	// Changed is told why this node takes no part in the group, and with nil that
+	// it does again. It must not block. May be nil.
+	Changed func(why error)
 }
 
 func (c DownlinkConfig) withDefaults() DownlinkConfig {
@@ -49,6 +53,9 @@ func (c DownlinkConfig) withDefaults() DownlinkConfig {
 	}
 	if c.GroupTimeout == 0 {
 		c.GroupTimeout = defaultGroupTimeout
+	}
+	if c.Changed == nil {
+		c.Changed = func(error) {}
 	}
 	return c
 }
@@ -79,6 +86,7 @@ type Downlink struct {
 	client *kgo.Client
 
 	records, malformed atomic.Uint64
+	member             member
 	lags               lags
 }
 
@@ -99,7 +107,11 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 	if err := fixStart(cfg); err != nil {
 		return nil, fmt.Errorf("downlink: %w", err)
 	}
+	d := &Downlink{cfg: cfg, member: member{group: cfg.Group, log: cfg.Kafka.logger(), changed: cfg.Changed}}
 	client, err := cfg.Kafka.newClient(
+		kgo.WithLogger(groupLogger{kafkaLogger{cfg.Kafka.logger()}}),
+		kgo.OnPartitionsAssigned(d.member.joined),
+		kgo.WithHooks(&d.member),
 		kgo.ConsumerGroup(cfg.Group),
 		kgo.ConsumeTopics(cfg.Topics.Downlink),
 		// Every partition has a committed position (see fixStart); retention may
@@ -118,7 +130,8 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 	if err != nil {
 		return nil, fmt.Errorf("downlink: %w", err)
 	}
-	return &Downlink{cfg: cfg, client: client}, nil
+	d.client = client
+	return d, nil
 }
 
 // fixStart commits the present end of every partition for which the group has
@@ -200,6 +213,9 @@ func (d *Downlink) Run(ctx context.Context) error {
 			return d.leave()
 		}
 		fetches.EachError(func(topic string, partition int32, err error) {
+			if group := (*kgo.ErrGroupSession)(nil); errors.As(err, &group) {
+				return // member has said it
+			}
 			d.cfg.Kafka.logger().Warn("downlink: fetch failed", "topic", topic, "partition", partition, "error", err)
 		})
 		d.lags.fetched(fetches)

@@ -83,7 +83,10 @@ func (n *node) startDownlink(context.Context) error {
 	if n.uplink == nil {
 		return nil
 	}
-	down, err := bridge.NewDownlink(downlinkConfig(&n.cfg, n.kafka, n.router))
+	tell := tellPart(&n.ready, "downlink")
+	c := downlinkConfig(&n.cfg, n.kafka, n.router)
+	c.Changed = tell
+	down, err := bridge.NewDownlink(c)
 	if err != nil {
 		return err
 	}
@@ -96,6 +99,7 @@ func (n *node) startDownlink(context.Context) error {
 		defer tasks.Wait()
 		if err := down.Run(ctx); err != nil {
 			n.log.Error("the downlink ended; pushes through Kafka no longer arrive", "err", err)
+			tell(err)
 		}
 	}()
 	return nil

@@ -56,7 +56,7 @@ var forTests = []string{
 // test against.
 var testArrows = map[string][]string{
 	"reactor":           {"internal/proxyheader", "internal/admission"},
-	"bridge":            {"bridge/embedded", "bridge/kafkatest"},
+	"bridge":            {"bridge/embedded", "bridge/kafkatest", "internal/logtest"},
 	"registry/redisdir": {"registry/redisdir/redistest", "internal/logtest"},
 	"internal/cluster":  {"registry/redisdir/redistest", "bridge/embedded", "internal/session"},
 	"bridge/client":     {"bridge/embedded"},

@@ -24,6 +24,7 @@ var (
 
 	downRecords   = counter("downlink_records_total", "Records of the topic downlink that were handed on.")
 	downMalformed = counter("downlink_malformed_total", "Of those: no push, left out.")
+	downMember    = gauge("downlink_member", "1 while the consumer group of the topic downlink has this node as a member, else 0.")
 	lag           = gauge("kafka_lag_records", "Records of a partition consumed here that were read by Kafka's clients or are known to be written, and are not handed on.", "topic", "partition")
 
 	routed = counter("pushes_total", "Pushes by what became of them here.", "result")
@@ -39,7 +40,7 @@ var (
 )
 
 var kafkaFamilies = []family{upAccepted, upAcked, upAckedBytes, upCoalesced, upRefused, upRetried, upLost, upOutstanding,
-	upBuffered, upHeld, upEvents, upNoEvent, upLatency, downRecords, downMalformed, lag, routed, busOther, kConnects, kDisconnect, kRequests,
+	upBuffered, upHeld, upEvents, upNoEvent, upLatency, downRecords, downMalformed, downMember, lag, routed, busOther, kConnects, kDisconnect, kRequests,
 	kBytes, kThrottled, kLatency}
 
 func collectUplink(to chan<- prometheus.Metric, uplink *bridge.Uplink) {
@@ -68,6 +69,11 @@ func collectDownlink(to chan<- prometheus.Metric, downlink *bridge.Downlink) {
 	s := downlink.Stats()
 	send(to, downRecords, s.Records)
 	send(to, downMalformed, s.Malformed)
+	member := 0
+	if downlink.Member() {
+		member = 1
+	}
+	send(to, downMember, member)
 }
 
 func collectRouter(to chan<- prometheus.Metric, router *bridge.Router) {
