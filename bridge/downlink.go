@@ -10,6 +10,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/limpet-gateway/limpet/internal/tracing"
 )
@@ -87,6 +88,7 @@ type Downlink struct {
 
 	records, malformed atomic.Uint64
 	member             member
+	faults             faults
 	lags               lags
 }
 
@@ -107,7 +109,7 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 	if err := fixStart(cfg); err != nil {
 		return nil, fmt.Errorf("downlink: %w", err)
 	}
-	d := &Downlink{cfg: cfg, member: member{group: cfg.Group, log: cfg.Kafka.logger(), changed: cfg.Changed}}
+	d := &Downlink{cfg: cfg, member: member{group: cfg.Group, log: cfg.Kafka.logger(), changed: cfg.Changed}, faults: faults{log: cfg.Kafka.logger()}}
 	client, err := cfg.Kafka.newClient(
 		kgo.WithLogger(groupLogger{kafkaLogger{cfg.Kafka.logger()}}),
 		kgo.OnPartitionsAssigned(d.member.joined),
@@ -124,6 +126,7 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 		// only between polls: nothing is committed before its hand-off.
 		kgo.AutoCommitMarks(),
 		kgo.AutoCommitInterval(downlinkCommitEvery),
+		kgo.AutoCommitCallback(d.committed),
 		kgo.BlockRebalanceOnPoll(),
 		kgo.FetchMaxBytes(8<<20),
 	)
@@ -212,12 +215,7 @@ func (d *Downlink) Run(ctx context.Context) error {
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return d.leave()
 		}
-		fetches.EachError(func(topic string, partition int32, err error) {
-			if group := (*kgo.ErrGroupSession)(nil); errors.As(err, &group) {
-				return // member has said it
-			}
-			d.cfg.Kafka.logger().Warn("downlink: fetch failed", "topic", topic, "partition", partition, "error", err)
-		})
+		replaced, rest := d.faults.fetched(fetches)
 		d.lags.fetched(fetches)
 		records := fetches.Records()
 		if _, err := d.cfg.Router.Route(ctx, d.pushes(records)); err != nil {
@@ -230,6 +228,49 @@ func (d *Downlink) Run(ctx context.Context) error {
 		d.records.Add(uint64(len(records)))
 		d.lags.handedOn(fetches)
 		d.client.AllowRebalance()
+		if len(replaced) > 0 {
+			d.readAnew()
+		}
+		if rest && pause(ctx, faultPause) != nil {
+			return d.leave()
+		}
+	}
+}
+
+// readAnew has the client forget the topic, which was deleted and made anew, and
+// read what is in the new one, all of it. Kafka has forgotten the group's
+// positions along with the old one.
+func (d *Downlink) readAnew() {
+	d.cfg.Kafka.logger().Warn("downlink: the topic was deleted and made anew, and is read from its beginning; what was not read of the old one is lost", "topic", d.cfg.Topics.Downlink)
+	d.client.PurgeTopicsFromConsuming(d.cfg.Topics.Downlink)
+	d.client.AddConsumeTopics(d.cfg.Topics.Downlink)
+}
+
+// committed says what Kafka did not take of a commit.
+func (d *Downlink) committed(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, response *kmsg.OffsetCommitResponse, err error) {
+	const msg = "downlink: positions cannot be committed, and are again at the next try"
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			d.faults.say(msg, d.cfg.Topics.Downlink, -1, err)
+		}
+		return
+	}
+	for _, topic := range response.Topics {
+		for _, p := range topic.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				d.faults.say(msg, topic.Topic, p.Partition, err)
+			}
+		}
+	}
+}
+
+// pause waits, or returns why it could not.
+func pause(ctx context.Context, d time.Duration) error {
+	select {
+	case <-time.After(d):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
 	}
 }
 
@@ -243,7 +284,8 @@ func (d *Downlink) pushes(records []*kgo.Record) []*Push {
 			d.cfg.Kafka.logger().Debug("downlink: record left out", "partition", r.Partition, "offset", r.Offset, "error", err)
 			continue
 		}
-		p.origin = fmt.Sprintf("%d/%d", r.Partition, r.Offset)
+		// Offsets begin again where a topic is deleted and made anew.
+		p.origin = fmt.Sprintf("%d/%d/%d", r.Partition, r.Offset, r.Timestamp.UnixMilli())
 		parent, state := traceHeaders(r)
 		p.Trace = d.cfg.Kafka.Tracer.Join(tracing.Service, parent, state)
 		pushes = append(pushes, &p)

@@ -85,7 +85,7 @@ func (n *node) ways() (forwarded, own []string) {
 
 func startDownlink(t testing.TB, b *testBroker, local Local) (d *Downlink, stop func()) {
 	t.Helper()
-	return startRouted(t, b, newTestRouter(t, RouterConfig{Local: local}))
+	return startRouted(t, b.kafka(), b.topics, newTestRouter(t, RouterConfig{Local: local}))
 }
 
 func newTestRouter(t testing.TB, cfg RouterConfig) *Router {
@@ -98,9 +98,9 @@ func newTestRouter(t testing.TB, cfg RouterConfig) *Router {
 }
 
 // startRouted runs a downlink until the test ends, or stop is called.
-func startRouted(t testing.TB, b *testBroker, r *Router) (d *Downlink, stop func()) {
+func startRouted(t testing.TB, kafka Kafka, topics Topics, r *Router) (d *Downlink, stop func()) {
 	t.Helper()
-	d, err := NewDownlink(DownlinkConfig{Kafka: b.kafka(), Topics: b.topics, Router: r})
+	d, err := NewDownlink(DownlinkConfig{Kafka: kafka, Topics: topics, Router: r})
 	if err != nil {
 		t.Fatal(err)
 	}

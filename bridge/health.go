@@ -2,6 +2,9 @@ package bridge
 
 import (
 	"context"
+	"errors"
+	"fmt"
+	"strings"
 	"time"
 )
 
@@ -27,6 +30,9 @@ func (u *Uplink) Watch(ctx context.Context, changed func(trouble string)) {
 		}
 		asked, cancel := context.WithTimeout(ctx, healthAnswer)
 		err := u.Ping(asked)
+		if err == nil {
+			err = u.keepTopics(asked)
+		}
 		cancel()
 		if ctx.Err() != nil {
 			return
@@ -39,10 +45,35 @@ func (u *Uplink) Watch(ctx context.Context, changed func(trouble string)) {
 			changed("")
 		default:
 			log.Warn("Kafka "+now, "err", err)
-			changed(now + ": messages wait in memory, and are refused by priority when there is no more room")
+			if errors.Is(err, errTopicsGone) {
+				changed(err.Error())
+			} else {
+				changed(now + ": messages wait in memory, and are refused by priority when there is no more room")
+			}
 		}
 	}
 }
+
+// keepTopics makes the topics anew that somebody has deleted, or says which they
+// are: where nothing is written, nothing fails for want of them.
+func (u *Uplink) keepTopics(ctx context.Context) error {
+	specs := u.cfg.Topics.Specs(u.cfg.Partitions, u.cfg.InboxPartitions)
+	missing, err := missingTopics(ctx, u.client.Load(), specs)
+	if err != nil || len(missing) == 0 {
+		return err
+	}
+	names := strings.Join(missing, ", ")
+	if u.cfg.KeepTopics {
+		return fmt.Errorf("%w: %s", errTopicsGone, names)
+	}
+	if err := ensureTopics(ctx, u.client.Load(), specs); err != nil {
+		return fmt.Errorf("%w: %s: %w", errTopicsGone, names, err)
+	}
+	u.cfg.Kafka.logger().Warn("topics were gone and have been created again; what was in them is lost", "topics", names)
+	return nil
+}
+
+var errTopicsGone = errors.New("topics are gone")
 
 // health judges Kafka from one look to the next.
 type health struct {
@@ -57,6 +88,8 @@ func (h *health) look(pinged error, s UplinkStats) string {
 	const fails = "fails what is written to it"
 	taken := s.Acked > h.acked || s.Outstanding == 0
 	switch {
+	case errors.Is(pinged, errTopicsGone):
+		h.trouble = "lacks topics"
 	case pinged != nil:
 		h.trouble = "does not answer"
 	case taken:

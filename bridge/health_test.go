@@ -2,6 +2,7 @@ package bridge
 
 import (
 	"errors"
+	"fmt"
 	"testing"
 )
 
@@ -25,6 +26,8 @@ func TestHealth(t *testing.T) {
 		{nil, UplinkStats{Acked: 6, Outstanding: 8, Retried: 5}, ""}, // one is taken
 		{nil, UplinkStats{Acked: 6, Outstanding: 8, Retried: 6}, "fails what is written to it"},
 		{nil, UplinkStats{Acked: 6, Outstanding: 0, Retried: 6}, ""},
+		{fmt.Errorf("%w: limpet.inbox", errTopicsGone), UplinkStats{Acked: 7, Retried: 6}, "lacks topics"},
+		{nil, UplinkStats{Acked: 7, Retried: 6}, ""},
 	} {
 		if got := h.look(c.pinged, c.stats); got != c.want {
 			t.Errorf("look %d: %q, want %q", i, got, c.want)

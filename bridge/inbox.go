@@ -46,21 +46,52 @@ type inbox struct {
 	next int64 // offset that follows the last record that was read of it
 }
 
-// follow reads the partition that is leased to this node, whichever it is,
-// until ctx ends.
+// follow reads the partition that is leased to this node, whichever it is, and
+// topics that were made anew, until ctx ends.
 func (b *KafkaBus) follow(ctx context.Context) {
+	var changed <-chan struct{}
+	if b.cfg.Inboxes != nil {
+		changed = b.cfg.Inboxes.Changed()
+	}
 	for {
 		var again <-chan time.Time
 		if err := b.takeUp(ctx); err != nil && ctx.Err() == nil {
-			b.cfg.Kafka.logger().Warn("bus: the inbox cannot be read yet", "error", err)
+			b.faults.say("bus: the inbox cannot be read yet", b.cfg.Topics.Inbox, b.inbox.reading, err)
 			again = time.After(inboxRetry)
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-b.cfg.Inboxes.Changed():
+		case topic := <-b.replaced:
+			b.readAnew(topic)
+		case <-changed:
 		case <-again:
 		}
+	}
+}
+
+// tellReplaced has follow read a topic that was made anew. Any goroutine.
+func (b *KafkaBus) tellReplaced(topic string) {
+	select {
+	case b.replaced <- topic:
+	default: // the client forgets it soon
+	}
+}
+
+// readAnew has the client forget a topic, which was deleted and made anew, and
+// read what is in the new one, all of it. What was sent and not acknowledged
+// fails.
+func (b *KafkaBus) readAnew(topic string) {
+	b.cfg.Kafka.logger().Warn("bus: a topic was deleted and made anew, and is read from its beginning; pushes that were under way are lost", "topic", topic)
+	b.client.PurgeTopicsFromClient(topic)
+	partition := int32(broadcastPartition)
+	if topic == b.cfg.Topics.Inbox {
+		b.mu.Lock()
+		partition, b.inbox.next = b.inbox.reading, 0
+		b.mu.Unlock()
+	}
+	if partition != NoInbox {
+		b.client.AddConsumePartitions(map[string]map[int32]kgo.Offset{topic: {partition: kgo.NewOffset().AtStart()}})
 	}
 }
 
@@ -68,6 +99,9 @@ func (b *KafkaBus) follow(ctx context.Context) {
 // last is read on from where it was; of another one nothing is read that was
 // written before: that was for somebody else.
 func (b *KafkaBus) takeUp(ctx context.Context) error {
+	if b.cfg.Inboxes == nil {
+		return nil
+	}
 	mine, ok := b.cfg.Inboxes.Mine()
 	if !ok {
 		mine = NoInbox

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"golang.org/x/sync/semaphore"
 )
@@ -55,7 +56,9 @@ type KafkaBus struct {
 	opened time.Time
 	ends   []int64 // of the partitions of the inbox topic, when the bus opened
 
-	room *semaphore.Weighted // of busBuffered; safe from anywhere
+	room     *semaphore.Weighted // of busBuffered; safe from anywhere
+	replaced chan string         // a topic that was deleted and made anew; holds one for each
+	faults   faults
 
 	mu    sync.Mutex // guards what inbox says
 	inbox inbox
@@ -86,7 +89,8 @@ func NewKafkaBus(ctx context.Context, cfg KafkaBusConfig) (*KafkaBus, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bus: %w", err)
 	}
-	b := &KafkaBus{cfg: cfg, client: client, opened: time.Now(), room: semaphore.NewWeighted(busBuffered), inbox: inbox{reading: NoInbox, last: NoInbox}}
+	b := &KafkaBus{cfg: cfg, client: client, opened: time.Now(), room: semaphore.NewWeighted(busBuffered),
+		replaced: make(chan string, 2), faults: faults{log: cfg.Kafka.logger()}, inbox: inbox{reading: NoInbox, last: NoInbox}}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	if err := b.open(ctx); err != nil {
@@ -124,19 +128,18 @@ func (b *KafkaBus) InboxPartitions() int { return len(b.ends) }
 // way and returns nil. It is called once, and ends the bus.
 func (b *KafkaBus) Run(ctx context.Context, router *Router) error {
 	defer b.close()
-	if b.cfg.Inboxes != nil {
-		var following sync.WaitGroup
-		defer following.Wait()
-		following.Go(func() { b.follow(ctx) })
-	}
+	var following sync.WaitGroup
+	defer following.Wait()
+	following.Go(func() { b.follow(ctx) })
 	for {
 		fetches := b.client.PollRecords(ctx, busPoll)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return nil
 		}
-		fetches.EachError(func(topic string, partition int32, err error) {
-			b.cfg.Kafka.logger().Warn("bus: fetch failed", "topic", topic, "partition", partition, "error", err)
-		})
+		replaced, rest := b.faults.fetched(fetches)
+		for _, topic := range replaced {
+			b.tellReplaced(topic)
+		}
 		b.lags.fetched(fetches)
 		records := fetches.Records()
 		b.read(records)
@@ -151,6 +154,9 @@ func (b *KafkaBus) Run(ctx context.Context, router *Router) error {
 			b.cfg.Kafka.logger().Warn("bus: pushes were lost", "error", err)
 		}
 		b.lags.handedOn(fetches)
+		if rest && pause(ctx, faultPause) != nil {
+			return nil
+		}
 	}
 }
 
@@ -223,7 +229,10 @@ func (b *KafkaBus) produce(ctx context.Context, topic string, partition int32, p
 		case errors.Is(err, kgo.ErrClientClosed):
 			err = ErrBusClosed
 		case err != nil:
-			b.cfg.Kafka.logger().Warn("bus: kafka does not take a push", "to", p.To.String(), "bytes", len(p.Payload), "error", err)
+			if errors.Is(err, kerr.UnknownTopicID) && b.faults.replaced(topic) {
+				b.tellReplaced(topic)
+			}
+			b.faults.say("bus: kafka does not take a push", topic, partition, err)
 		}
 		done(err)
 	})

@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"sync"
@@ -110,7 +111,15 @@ type kafkaNode struct {
 // knows nothing of them.
 func startNode(t testing.TB, b *testBroker, incarnation uint64, dir Directory, inboxes Inboxes) *kafkaNode {
 	t.Helper()
-	bus, err := NewKafkaBus(testContext(t), KafkaBusConfig{Kafka: b.kafka(), Topics: b.topics, Incarnation: incarnation, Inboxes: inboxes})
+	return startLogging(t, b, incarnation, dir, inboxes, nil)
+}
+
+// startLogging is startNode with a log.
+func startLogging(t testing.TB, b *testBroker, incarnation uint64, dir Directory, inboxes Inboxes, log *slog.Logger) *kafkaNode {
+	t.Helper()
+	kafka := b.kafka()
+	kafka.Logger = log
+	bus, err := NewKafkaBus(testContext(t), KafkaBusConfig{Kafka: kafka, Topics: b.topics, Incarnation: incarnation, Inboxes: inboxes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,7 +128,7 @@ func startNode(t testing.TB, b *testBroker, incarnation uint64, dir Directory, i
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- bus.Run(ctx, n.router) }()
-	_, n.stopDownlink = startRouted(t, b, n.router)
+	_, n.stopDownlink = startRouted(t, kafka, b.topics, n.router)
 	var once sync.Once
 	n.stop = func() {
 		once.Do(func() {

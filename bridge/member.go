@@ -42,12 +42,13 @@ func (m *member) OnGroupManageError(why error) {
 	}
 }
 
-// groupLogger leaves to debug what member says once: the library says it at
-// every try.
+// groupLogger leaves to debug what member and faults say once: the library says
+// it at every try.
 type groupLogger struct{ kafkaLogger }
 
 func (l groupLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
-	if msg == "join group failed" || msg == "group manage loop errored" {
+	switch msg {
+	case "join group failed", "group manage loop errored", "unable to commit offset for topic partition":
 		level = kgo.LogLevelDebug
 	}
 	l.kafkaLogger.Log(level, msg, keyvals...)
