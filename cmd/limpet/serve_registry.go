@@ -28,6 +28,10 @@ func (n *node) joinDirectory(context.Context) error {
 	}
 	c := directoryConfig(&n.cfg, n.log)
 	c.Displaced = func(id session.ID) { _ = n.engine.CloseSession(id, session.Displaced) } // gone is as good
+	if bus := n.cfg.BusInUse(); bus != config.BusLocal {
+		c.Bus = string(bus) + ":" + n.cfg.TopicPrefix
+	}
+	c.BusDiffers = tellPart(&n.ready, "nodes")
 	c.Changed = func(s redisdir.State, why error) { tellDirectory(&n.ready, s, why) }
 	if n.uplink != nil && n.cfg.Events {
 		c.Lost = cluster.LostEvents(n.uplink.Event)

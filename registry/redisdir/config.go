@@ -28,6 +28,15 @@ type Config struct {
 	// host:port; empty where they cannot.
 	API string
 
+	// Bus is what carries pushes between nodes, in words without spaces; all
+	// nodes have to say the same, or pushes between them are lost. Empty where
+	// none is carried.
+	Bus string
+	// BusDiffers is told which live nodes say something else, nil when none does
+	// any more. Called from the directory's goroutines; it must not block. May be
+	// nil.
+	BusDiffers func(why error)
+
 	// Expect is the population of all nodes together, from which the number of
 	// buckets follows; 1,000,000. The first node decides; the directory must be
 	// empty for it to change.

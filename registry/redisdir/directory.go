@@ -41,6 +41,8 @@ type Directory struct {
 	lostSessions, claims     atomic.Uint64
 	resyncs, degradations    atomic.Uint64
 
+	strangers string // of the last view, which has its goroutine
+
 	keeper      keeper // owned by the goroutine that runs it
 	inboxMissed bool   // it too: that there is none has been logged
 }

@@ -203,8 +203,8 @@ func (d *Directory) newIncarnation(ctx context.Context, mode string) error {
 			return b.Get().Key(keyLease(d.config.Node)).Build()
 		}).ToString()
 		if err == nil {
-			incarnation, _, _, _ := parseLease(held)
-			if !slices.Contains(*d.mine.Load(), incarnation) {
+			holder, _ := parseLease(held)
+			if !slices.Contains(*d.mine.Load(), holder.incarnation) {
 				return fmt.Errorf("%w: %s", errSuperseded, held)
 			}
 		} else if !rueidis.IsRedisNil(err) {
@@ -287,7 +287,7 @@ func (d *Directory) leaseHolds() time.Duration {
 }
 
 func (d *Directory) leaseCall(mode string, incarnation uint32) scriptCall {
-	value := leaseValue(incarnation, d.table.Stats().Sessions, *d.api.Load())
+	value := leaseholder{incarnation, d.table.Stats().Sessions, *d.api.Load(), d.config.Bus}.value()
 	former := uint32(0)
 	if mine := *d.mine.Load(); len(mine) > 0 {
 		former = mine[0]
@@ -391,9 +391,12 @@ func (d *Directory) look(ctx context.Context) {
 		if !d.State().Connected() {
 			continue
 		}
-		if _, err := d.watch.refresh(ctx); err != nil {
+		v, err := d.watch.refresh(ctx)
+		if err != nil {
 			d.config.Log.Debug("nodes not read", "err", err)
+			continue
 		}
+		d.compareBuses(v)
 	}
 }
 

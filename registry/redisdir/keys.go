@@ -11,7 +11,7 @@ import (
 //	lp:{b:N}            bucket N of principals: principal → sessions
 //	lp:{b:N}:l          the same for principals or values above 64 bytes
 //	lp:{g:N}, lp:{g:N}:l  bucket N of groups: group → members per node
-//	lp:node:ID          lease of a node, with expiry: "incarnation sessions api"
+//	lp:node:ID          lease of a node, with expiry: "incarnation sessions api bus"
 //	lp:node:ID:displaced  list of sessions that the node must close
 //	lp:{nodes}          incarnation → "process node", until nothing of it is left
 //	lp:{nodes}:next     last incarnation given out

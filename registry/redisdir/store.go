@@ -27,6 +27,7 @@ type Node struct {
 	Lease    time.Duration // left, of a live one, at the time of asking
 	Sessions int           // of a live one, when it last renewed
 	API      string        // host:port of its HTTP API, or empty
+	Bus      string        // its Config.Bus
 	Inbox    int32         // partition of the inbox topic leased to a live one, -1 for none
 }
 
@@ -110,13 +111,13 @@ func (s *store) nodes(ctx context.Context) ([]Node, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read lease of %s: %w", n.ID, err)
 		}
-		holder, sessions, api, ok := parseLease(value)
+		held, ok := parseLease(value)
 		if !ok {
 			return nil, fmt.Errorf("lease of %s, %q: %w", n.ID, value, errBadValue)
 		}
-		if holder == n.Incarnation {
-			n.Alive, n.Sessions, n.API, n.Inbox = true, sessions, api, noInbox
-			if partition, ok := inboxes[holder]; ok {
+		if held.incarnation == n.Incarnation {
+			n.Alive, n.Sessions, n.API, n.Bus, n.Inbox = true, held.sessions, held.api, held.bus, noInbox
+			if partition, ok := inboxes[held.incarnation]; ok {
 				n.Inbox = partition
 			}
 			n.Lease = time.Duration(max(left, 0)) * time.Millisecond
@@ -149,18 +150,25 @@ func parseNode(number, description string) (Node, bool) {
 	return Node{ID: id, Incarnation: uint32(n), Process: p, Inbox: noInbox}, ok && err == nil && err2 == nil
 }
 
-func leaseValue(incarnation uint32, sessions int, api string) string {
-	return fmt.Sprintf("%d %d %s", incarnation, sessions, api)
+// leaseholder is what a lease says of its node.
+type leaseholder struct {
+	incarnation uint32
+	sessions    int
+	api, bus    string
 }
 
-func parseLease(value string) (incarnation uint32, sessions int, api string, ok bool) {
-	parts := strings.SplitN(value, " ", 3)
-	if len(parts) != 3 {
-		return 0, 0, "", false
+func (l leaseholder) value() string {
+	return fmt.Sprintf("%d %d %s %s", l.incarnation, l.sessions, l.api, l.bus)
+}
+
+func parseLease(value string) (l leaseholder, ok bool) {
+	parts := strings.SplitN(value, " ", 4)
+	if len(parts) != 4 {
+		return l, false
 	}
 	n, err := strconv.ParseUint(parts[0], 10, 32)
 	sessions, err2 := strconv.Atoi(parts[1])
-	return uint32(n), sessions, parts[2], err == nil && err2 == nil
+	return leaseholder{uint32(n), sessions, parts[2], parts[3]}, err == nil && err2 == nil
 }
 
 // scanBatch is how many buckets are read in one round trip: about 200 KB.
