@@ -104,13 +104,17 @@ func (d *Directory) Run(ctx context.Context) error {
 
 // Drain sends what is waiting and gives the lease back; call it when the
 // sessions have been closed and before Run's context ends. Entries that could
-// not be removed before ctx ended are left for another node to clear up.
+// not be removed before ctx ended are left for another node to clear up. One that
+// has never joined leaves nothing.
 func (d *Directory) Drain(ctx context.Context) error {
 	for d.waiting() > 0 && d.State().Connected() && ctx.Err() == nil {
 		_ = pause(ctx, waitStep)
 	}
 	left := d.waiting()
 	was := d.setState(Stopped)
+	if len(*d.mine.Load()) == 0 { // it never joined
+		return nil
+	}
 	if !was.Connected() {
 		return fmt.Errorf("leave the directory: %w", ErrDegraded)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -141,8 +142,16 @@ func TestStartsWithoutRedis(t *testing.T) {
 	s.Kill()
 	config := quick(s.URL(), "a")
 	why := make(chan error, 100)
-	config.Changed = func(_ State, err error) { why <- err }
+	var filling atomic.Bool
+	started := make(chan *testNode, 1)
+	config.Changed = func(s State, err error) {
+		if s == Joined {
+			filling.Store((<-started).dir.Filling())
+		}
+		why <- err
+	}
 	a := startNode(t, config, 1)
+	started <- a
 	for i := range 100 {
 		a.open(fmt.Sprintf("user-%d", i))
 	}
@@ -163,8 +172,21 @@ func TestStartsWithoutRedis(t *testing.T) {
 	if err := <-why; err != nil {
 		t.Errorf("joined with %v", err)
 	}
+	if !filling.Load() {
+		t.Error("what the others have not registered again yet passes for gone")
+	}
 	if got := a.log.Count("Redis cannot be used yet"); got != 1 {
 		t.Errorf("the reason was logged %d times, want once", got)
+	}
+}
+
+func TestDrainOfANodeThatNeverJoined(t *testing.T) {
+	s := redistest.Start(t)
+	s.Kill()
+	a := startNode(t, quick(s.URL(), "a"), 1)
+	a.open("user")
+	if err := a.dir.Drain(t.Context()); err != nil {
+		t.Errorf("it has left nothing, and says %v", err)
 	}
 }
 
@@ -191,6 +213,25 @@ func TestRedisIsFull(t *testing.T) {
 	}
 	s.Must("CONFIG", "SET", "maxmemory", "0")
 	agree(t, s.URL(), a)
+}
+
+// TestInfoIsNotAllowed takes from the nodes what tells them that a server is
+// new: they work all the same, and say so.
+func TestInfoIsNotAllowed(t *testing.T) {
+	s := redistest.Start(t)
+	s.Must("ACL", "SETUSER", "default", "-info")
+	a := joinedNode(t, quick(s.URL(), "a"), 1)
+	a.open("user")
+	eventually(t, 10*time.Second, func() string {
+		if a.log.Count("allow this user INFO") == 0 {
+			return "nothing is said of INFO"
+		}
+		return ""
+	})
+	agree(t, s.URL(), a)
+	if got := a.log.Count("allow this user INFO"); got != 1 {
+		t.Errorf("it is said %d times", got)
+	}
 }
 
 // TestSentinelFailover loses the master without any chance to hand over.

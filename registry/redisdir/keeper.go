@@ -25,6 +25,7 @@ const firstIncarnations = 1 << 12
 type keeper struct {
 	joined  bool            // ever
 	told    bool            // that Redis cannot be used yet
+	blind   bool            // it was said that masters cannot be told apart
 	good    int             // probes in a row that succeeded
 	masters map[string]bool // run ids of the servers that take writes
 	best    time.Duration   // shortest round trip behind the clock fix
@@ -114,7 +115,9 @@ func (d *Directory) probe(ctx context.Context, state State) {
 	next := Recovering
 	if !k.joined {
 		k.joined, next = true, Joined
-	} else {
+	}
+	back := next == Recovering || k.told // for others too, perhaps
+	if back {
 		d.refill.begin()
 	}
 	if d.setState(next) == Stopped {
@@ -122,7 +125,7 @@ func (d *Directory) probe(ctx context.Context, state State) {
 	}
 	d.watchMasters(ctx)
 	d.config.Log.Info("joined the directory", "node", d.config.Node, "incarnation", (*d.mine.Load())[0], "buckets", d.store.layout().buckets)
-	if next == Recovering {
+	if back {
 		d.askResync("Redis is back")
 	}
 	if _, err := d.watch.refresh(ctx); err != nil {
@@ -371,10 +374,15 @@ func (d *Directory) fixClock(sent time.Time, took time.Duration, server, lead in
 // new: what it does not know was lost without any call failing.
 func (d *Directory) watchMasters(ctx context.Context) {
 	ids, err := d.store.masters(ctx)
+	k := &d.keeper
+	if refused := (*rueidis.RedisError)(nil); errors.As(err, &refused) && !k.blind {
+		k.blind = true
+		d.config.Log.Warn("Redis does not say which server it is: a failover or restart that loses entries may go unnoticed until the next audit; allow this user INFO",
+			"err", err, "audit", d.config.Audit)
+	}
 	if err != nil || len(ids) == 0 {
 		return
 	}
-	k := &d.keeper
 	for id := range ids {
 		if k.masters != nil && !k.masters[id] {
 			d.refill.begin()
