@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -11,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/limpet-gateway/limpet/internal/tracing/tracetest"
+	"github.com/limpet-gateway/limpet/registry/redisdir/redistest"
 )
 
 // The traces of the three ways into a node, as their senders name them.
@@ -126,4 +128,53 @@ func wantParents(t *testing.T, spans map[string]tracetest.Span, parents map[stri
 			t.Errorf("%s is below %s, want %s (%s)", name, got, want, parent)
 		}
 	}
+}
+
+// A push that is told to one node, and is for a session of another, has one
+// trace to the socket there, whatever carries it.
+func TestTracesAcrossNodes(t *testing.T) {
+	t.Parallel()
+	for bus, way := range map[string]string{
+		"kafka": "POST /v1/push of n1, route of n1, limpet.inbox publish of n1, route of n2, deliver of n2",
+		"redis": "POST /v1/push of n1, route of n1, route of n2, deliver of n2",
+	} {
+		t.Run(bus, func(t *testing.T) {
+			t.Parallel()
+			collector := tracetest.Start(t)
+			nodes := startCluster(t, 2, "--bus="+bus, "--redis="+redistest.Start(t).URL(), "--trace-endpoint="+collector.URL, "--trace-sample=0")
+			a, b := nodes[0], nodes[1]
+			bob := b.mustDial("bob")
+			a.awaitAnswer("GET", "/v1/users/bob", "", `"node":"n2"`)
+			request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+a.API+"/v1/push", strings.NewReader(`{"to":"user:bob","data":"far"}`))
+			request.Header.Set("Traceparent", traceparent(apiTrace))
+			request.Header.Set("Content-Type", "application/json")
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil || answer.StatusCode != 200 {
+				t.Fatalf("%v %v", answer, err)
+			}
+			answer.Body.Close()
+			b.read(bob, "far")
+			for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
+				got := wayTo(collector.Spans(), "deliver")
+				if got == way {
+					break
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("the way to the socket is %q, want %q", got, way)
+				}
+			}
+		})
+	}
+}
+
+// wayTo names the spans that lead to the one with that name, and whose they are.
+func wayTo(spans []tracetest.Span, name string) string {
+	at := slices.IndexFunc(spans, func(s tracetest.Span) bool { return s.Trace == apiTrace && s.Name == name })
+	var way []string
+	for at >= 0 {
+		s := spans[at]
+		way = append([]string{s.Name + " of " + s.Resource["service.instance.id"]}, way...)
+		at = slices.IndexFunc(spans, func(other tracetest.Span) bool { return other.ID == s.Parent })
+	}
+	return strings.Join(way, ", ")
 }
