@@ -111,7 +111,7 @@ func NewDownlink(cfg DownlinkConfig) (*Downlink, error) {
 	}
 	d := &Downlink{cfg: cfg, member: member{group: cfg.Group, log: cfg.Kafka.logger(), changed: cfg.Changed}, faults: faults{log: cfg.Kafka.logger()}}
 	client, err := cfg.Kafka.newClient(
-		kgo.WithLogger(groupLogger{kafkaLogger{cfg.Kafka.logger()}}),
+		kgo.WithLogger(groupLogger{newKafkaLogger(cfg.Kafka.logger())}),
 		kgo.OnPartitionsAssigned(d.member.joined),
 		kgo.WithHooks(&d.member),
 		kgo.ConsumerGroup(cfg.Group),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -71,7 +72,7 @@ func (k Kafka) newClient(more ...kgo.Opt) (*kgo.Client, error) {
 		kgo.ClientID(id),
 		kgo.MetadataMinAge(metadataMinAge),
 		kgo.RequestTimeoutOverhead(requestTimeoutOverhead),
-		kgo.WithLogger(kafkaLogger{k.logger()}),
+		kgo.WithLogger(newKafkaLogger(k.logger())),
 	}
 	if k.TLS != nil {
 		opts = append(opts, kgo.DialTLSConfig(k.TLS))
@@ -90,9 +91,16 @@ func (k Kafka) newClient(more ...kgo.Opt) (*kgo.Client, error) {
 	return client, nil
 }
 
-// kafkaLogger passes on the library's warnings and errors. Its informational
-// lines are about single requests and connections: debug, to us.
-type kafkaLogger struct{ log *slog.Logger }
+// kafkaLogger passes on the library's warnings and errors, each kind once a
+// minute and otherwise at debug: while a broker is away a client says the same
+// ten times a second. Its informational lines are about single requests and
+// connections: debug, to us.
+type kafkaLogger struct {
+	log  *slog.Logger
+	said *sync.Map // message to the time.Time at which it was logged
+}
+
+func newKafkaLogger(log *slog.Logger) kafkaLogger { return kafkaLogger{log, &sync.Map{}} }
 
 func (l kafkaLogger) Level() kgo.LogLevel {
 	if l.log.Enabled(context.Background(), slog.LevelDebug) {
@@ -108,6 +116,14 @@ func (l kafkaLogger) Log(level kgo.LogLevel, msg string, keyvals ...any) {
 		at = slog.LevelError
 	case kgo.LogLevelWarn:
 		at = slog.LevelWarn
+	}
+	if at > slog.LevelDebug { // the library has a fixed number of messages
+		now := time.Now()
+		if last, again := l.said.Load(msg); again && now.Sub(last.(time.Time)) < faultSilence {
+			at = slog.LevelDebug
+		} else {
+			l.said.Store(msg, now)
+		}
 	}
 	l.log.Log(context.Background(), at, "kafka: "+msg, keyvals...)
 }
