@@ -259,6 +259,7 @@ func TestPushRequests(t *testing.T) {
 		`{"to":"user:a","data":"x","priority":"urgent"}`:                     "priority",
 		`{"to":"user:a","data":"x","ttl":"5"}`:                               "ttl",
 		`{"to":"user:a","data":"x","ttl":"-1s"}`:                             "ttl",
+		`{"to":"user:a","data":"x","ttl":"720h1ms"}`:                         "ttl",
 		`{"to":"all","data":"x"}`:                                            "/v1/broadcast",
 		`{"to":[],"data":"x"}`:                                               "targets",
 		`{"to":5,"data":"x"}`:                                                "target",

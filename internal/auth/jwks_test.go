@@ -4,6 +4,7 @@ import (
 	"crypto/rsa"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/big"
 	"net/http"
@@ -193,6 +194,38 @@ func TestKeysThatAreLeftOut(t *testing.T) {
 	body, _ = json.Marshal(map[string]any{"keys": make([]map[string]string, maxKeys+1)})
 	if _, err := parseKeySet(body); err == nil {
 		t.Error("a set with too many keys is accepted")
+	}
+}
+
+// What a URL answers is read up to a bound, whatever it would be worth.
+func TestKeySetIsBounded(t *testing.T) {
+	s := &keyServer{}
+	s.set(jwkRSA("a", &keys().rsa.PublicKey))
+	var size atomic.Int64 // of the answer
+	var written atomic.Int64
+	url := server(t, func(w http.ResponseWriter, _ *http.Request) {
+		written.Store(0)
+		n, _ := io.WriteString(w, s.body)
+		pad := []byte(strings.Repeat(" ", 64<<10))
+		for left := size.Load() - int64(n); left > 0; left -= int64(len(pad)) {
+			n, err := w.Write(pad[:min(left, int64(len(pad)))])
+			if written.Add(int64(n)); err != nil {
+				return
+			}
+		}
+	})
+	set := newJWKS(url, time.Hour, slog.New(slog.DiscardHandler))
+	for _, c := range []struct {
+		size int64
+		good bool
+	}{{jwksMaxBytes, true}, {jwksMaxBytes + 1, false}, {256 << 20, false}} {
+		size.Store(c.size)
+		if err := set.fetch(t.Context()); (err == nil) != c.good {
+			t.Errorf("a key set of %d bytes: %v", c.size, err)
+		}
+	}
+	if n := written.Load(); n > 64<<20 { // sockets have buffers, too
+		t.Errorf("%d bytes of an answer were taken", n)
 	}
 }
 

@@ -58,6 +58,9 @@ func TestTokensThatMustFail(t *testing.T) {
 	parts := strings.Split(good, ".")
 	rsaPEM := pemOf(t, &k.rsa.PublicKey)
 	block, _ := pem.Decode(rsaPEM)
+	// Of the last character of a signature of 32 bytes four bits count.
+	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+	last := strings.IndexByte(alphabet, good[len(good)-1])
 	tokens := map[string]string{
 		"empty":                        "",
 		"not a token":                  "hello",
@@ -67,6 +70,7 @@ func TestTokensThatMustFail(t *testing.T) {
 		"bad base64 in claims":         parts[0] + ".****." + parts[2],
 		"bad base64 in signature":      parts[0] + "." + parts[1] + ".\x00",
 		"padding in signature":         good + "=",
+		"bits behind the signature":    good[:len(good)-1] + alphabet[last+1:last+2],
 		"claims are not JSON":          parts[0] + "." + base64.RawURLEncoding.EncodeToString([]byte("{")) + "." + parts[2],
 		"100 KB":                       signHS(t, jwt.MapClaims{"pad": strings.Repeat("x", 100<<10)}),
 		"no signature":                 parts[0] + "." + parts[1] + ".",
@@ -105,6 +109,7 @@ func TestTokensThatMustFail(t *testing.T) {
 		"unknown priority":             signHS(t, jwt.MapClaims{"priority": "urgent"}),
 		"negative rate":                signHS(t, jwt.MapClaims{"message_rate": -1}),
 		"rate is a fraction":           signHS(t, jwt.MapClaims{"byte_rate": 0.5}),
+		"rate beyond the largest":      signHS(t, jwt.MapClaims{"message_rate": maxRate + 1}),
 		"rate beyond 64 bits":          signHS(t, jwt.MapClaims{"byte_rate": 1e300}),
 	}
 	critical := jwt.NewWithClaims(jwt.SigningMethodHS256, claims(nil))

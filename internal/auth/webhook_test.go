@@ -74,8 +74,12 @@ func TestWebhookFailures(t *testing.T) {
 		"expired":          func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"principal":"a","expires":1}`) },
 		"unknown priority": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"principal":"a","priority":"top"}`) },
 		"negative rate":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"principal":"a","rate_bytes":-1}`) },
-		"huge answer": func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintf(w, `{"principal":"a","pad":%q}`, strings.Repeat("x", webhookMaxAnswer))
+		"huge answer": func(w http.ResponseWriter, _ *http.Request) { // its beginning alone would be good
+			fmt.Fprint(w, `{"principal":"a"}`, strings.Repeat(" ", webhookMaxAnswer))
+		},
+		"huge head": func(w http.ResponseWriter, _ *http.Request) {
+			w.Header().Set("X-Pad", strings.Repeat("x", 128<<10))
+			fmt.Fprint(w, `{"principal":"a"}`)
 		},
 		"ends half-way": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "100")
