@@ -8,6 +8,7 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -135,7 +136,8 @@ func addBenchFlags(f *pflag.FlagSet, o *bench.Options, out *benchFlags) {
 func runBench(cmd *cobra.Command, o bench.Options, out benchFlags) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second signal ends this process at once, and with it what it has started
+	// A second signal ends this process at once, and with it what it has started.
+	context.AfterFunc(ctx, func() { time.AfterFunc(sameSignal, stop) })
 	console := bench.NewConsole(cmd.ErrOrStderr(), terminalWidth(os.Stderr))
 	result, err := bench.Run(ctx, o, console)
 	console.Close()
