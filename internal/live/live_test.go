@@ -93,7 +93,7 @@ func TestSparkline(t *testing.T) {
 // A conversation with the view: what it shows, after each message.
 func TestView(t *testing.T) {
 	asked := 0
-	var m tea.Model = model{ctx: context.Background(), interval: time.Millisecond, ask: func(context.Context) (telemetry.Snapshot, error) {
+	var m tea.Model = model{ctx: context.Background(), interval: time.Millisecond, patience: time.Minute, ask: func(context.Context) (telemetry.Snapshot, error) {
 		asked++
 		return snapshot(), nil
 	}}
@@ -155,6 +155,24 @@ func TestView(t *testing.T) {
 
 // Whatever the size of the window, nothing leaves it, nothing is lost without a
 // word, and the first lines and the keys stay.
+// A gateway that takes long to answer is not shown as if it had just done so.
+func TestViewSaysThatNoAnswerComes(t *testing.T) {
+	release := make(chan struct{})
+	var m tea.Model = model{ctx: context.Background(), patience: time.Millisecond, ask: func(context.Context) (telemetry.Snapshot, error) {
+		<-release
+		return snapshot(), nil
+	}}
+	m, next := m.Update(m.Init()())
+	if !strings.Contains(m.View().Content, "no answer yet") {
+		t.Errorf("it says nothing:\n%s", m.View().Content)
+	}
+	close(release)
+	m, _ = m.Update(next())
+	if text := m.View().Content; strings.Contains(text, "no answer yet") || !strings.Contains(text, "12,000 principals") {
+		t.Errorf("after the answer:\n%s", text)
+	}
+}
+
 func TestViewFitsTheWindow(t *testing.T) {
 	full := snapshot()
 	full.Directory = &telemetry.Directory{State: "joined", Calls: 1_234_567, QueueLimit: 262_144, LeaseAgeSeconds: 2.5, LeaseSeconds: 10}

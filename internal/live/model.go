@@ -17,6 +17,10 @@ import (
 // history is how many samples the sparklines show at most.
 const history = 240
 
+// answerPatience is how long figures that are shown may wait for newer ones
+// without a word.
+const answerPatience = 2 * time.Second
+
 // Ask fetches a snapshot.
 type Ask func(context.Context) (telemetry.Snapshot, error)
 
@@ -24,7 +28,7 @@ type Ask func(context.Context) (telemetry.Snapshot, error)
 // ctx. An error of Ask is shown, and asking goes on: a gateway that restarts
 // comes back into view.
 func Run(ctx context.Context, ask Ask, interval time.Duration, in io.Reader, out io.Writer) error {
-	m := model{ctx: ctx, ask: ask, interval: interval}
+	m := model{ctx: ctx, ask: ask, interval: interval, patience: answerPatience}
 	_, err := tea.NewProgram(m, tea.WithContext(ctx), tea.WithInput(in), tea.WithOutput(out)).Run()
 	if err != nil && ctx.Err() != nil {
 		return nil // the caller ended it
@@ -37,11 +41,13 @@ type model struct {
 	ctx      context.Context
 	ask      Ask
 	interval time.Duration
+	patience time.Duration
 
 	width, height int
 	now           telemetry.Snapshot
 	rates         *Rates // nil before the second snapshot
 	err           error
+	late          bool // the answer has taken longer than patience
 	paused        bool
 
 	sessions, messages []float64
@@ -55,13 +61,27 @@ type answer struct {
 
 type askNow struct{}
 
+// noAnswer says that an answer is still to come.
+type noAnswer struct{ later <-chan answer }
+
 // Init implements tea.Model.
 func (m model) Init() tea.Cmd { return m.askCmd() }
 
 func (m model) askCmd() tea.Cmd {
 	return func() tea.Msg {
-		s, err := m.ask(m.ctx)
-		return answer{s, err}
+		coming := make(chan answer, 1)
+		go func() {
+			s, err := m.ask(m.ctx)
+			coming <- answer{s, err}
+		}()
+		patience := time.NewTimer(m.patience)
+		defer patience.Stop()
+		select {
+		case a := <-coming:
+			return a
+		case <-patience.C:
+			return noAnswer{coming}
+		}
 	}
 }
 
@@ -77,7 +97,11 @@ func (m model) Update(msg tea.Msg) (tea.Model, tea.Cmd) {
 		}
 	case tea.WindowSizeMsg:
 		m.width, m.height = msg.Width, msg.Height
+	case noAnswer:
+		m.late = true
+		return m, func() tea.Msg { return <-msg.later }
 	case answer:
+		m.late = false
 		if !m.paused {
 			m.take(msg)
 		}
@@ -159,6 +183,8 @@ func (m model) text() string {
 		foot = append(foot, cut.Render(alarm.Render(m.err.Error())))
 	case m.paused:
 		foot = append(foot, cut.Render(alarm.Render("paused")))
+	case m.late:
+		foot = append(foot, cut.Render(alarm.Render("no answer yet: what is shown is the last that is known")))
 	}
 	foot = append(foot, cut.Render(faint.Render("q quits, p pauses")))
 	return strings.Join(append(m.fit(body, len(foot)), foot...), "\n")
