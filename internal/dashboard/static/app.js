@@ -145,7 +145,10 @@ async function follow() {
   }
 }
 
-onTokenNeeded(() => { $("token-form").hidden = false; });
+onTokenNeeded(() => {
+  $("token-form").hidden = false;
+  if (document.activeElement === document.body) $("token").focus(); // never away from what a person does
+});
 $("token-form").addEventListener("submit", (e) => {
   e.preventDefault();
   setToken($("token").value);
