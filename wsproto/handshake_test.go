@@ -129,6 +129,7 @@ func TestUpgradeRefuses(t *testing.T) {
 		{"4.2.1 item 5 a short key", swap("Sec-WebSocket-Key: "+sampleKey, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j"), 400, "Sec-WebSocket-Key"},
 		{"4.2.1 item 5 a key of 17 bytes", swap("Sec-WebSocket-Key: "+sampleKey, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTE="), 400, "Sec-WebSocket-Key"},
 		{"4.2.1 item 5 a key of 18 bytes", swap("Sec-WebSocket-Key: "+sampleKey, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZTEy"), 400, "Sec-WebSocket-Key"},
+		{"4.2.1 item 5 a key of 600 bytes", swap("Sec-WebSocket-Key: "+sampleKey, "Sec-WebSocket-Key: "+strings.Repeat("dGhl", 200)), 400, "Sec-WebSocket-Key"},
 		{"4.2.1 item 5 not base64", swap("Sec-WebSocket-Key: "+sampleKey, "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25j!!=="), 400, "Sec-WebSocket-Key"},
 		{"4.2.1 item 5 base64 of URLs", swap("Sec-WebSocket-Key: "+sampleKey, "Sec-WebSocket-Key: --__IHNhbXBsZSBub25jZQ=="), 400, "Sec-WebSocket-Key"},
 		{"11.3.1 two keys", request("Sec-WebSocket-Key: " + sampleKey), 400, "two Sec-WebSocket-Key"},

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -20,6 +21,7 @@ import (
 	"github.com/limpet-gateway/limpet/bridge"
 	"github.com/limpet-gateway/limpet/internal/auth"
 	"github.com/limpet-gateway/limpet/internal/session"
+	"github.com/limpet-gateway/limpet/registry"
 )
 
 const secret = "0123456789abcdef0123456789abcdef"
@@ -129,6 +131,33 @@ func TestWhoStaysOut(t *testing.T) {
 	}
 	if n := g.table.Stats().Sessions; n != 0 {
 		t.Errorf("%d sessions of those who stay out", n)
+	}
+}
+
+// letIn takes every peer for the same one.
+type letIn struct {
+	g  *Gateway
+	as *auth.Identity
+}
+
+func (l letIn) NeedsFacts() bool { return false }
+func (l letIn) Submit(r *auth.Request) bool {
+	return l.g.engine.Decide(r.ID, &auth.Decision{Identity: l.as}) == nil
+}
+
+// Who is in more groups than the node allows is refused, and nothing of the
+// session is left in the table.
+func TestMoreGroupsThanASessionMayHave(t *testing.T) {
+	g := New(registry.NewTable(registry.Config{Incarnation: 7, MaxGroups: 1}), slog.New(slog.DiscardHandler))
+	g.SetUplink(Echo)
+	url := startEngine(t, g, g, func(g *Gateway) {
+		g.SetAuth(letIn{g, &auth.Identity{Principal: "dev1", Groups: []string{"a", "b"}}}, 5*time.Second, "node1")
+	})
+	if status, _ := knock(t, url, nil); status != 403 {
+		t.Errorf("status %d, want 403", status)
+	}
+	if stats := g.table.Stats(); stats.Sessions != 0 {
+		t.Errorf("%d sessions are left in the table", stats.Sessions)
 	}
 }
 
