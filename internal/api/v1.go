@@ -182,9 +182,14 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) bool {
 	if carries(r, want) {
 		return true
 	}
-	w.Header().Set("WWW-Authenticate", `Bearer realm="limpet"`)
+	// RFC 6750, section 3.1: a request without a token is told no error.
+	challenge, problem := `Bearer realm="limpet"`, "a bearer token is required (api-token)"
+	if r.Header.Get("Authorization") != "" {
+		challenge, problem = challenge+`, error="invalid_token"`, "the bearer token is not this gateway's api-token"
+	}
+	w.Header().Set("WWW-Authenticate", challenge)
 	hearNoMore(w, r)
-	WriteProblem(w, http.StatusUnauthorized, "a bearer token is required (api-token)")
+	WriteProblem(w, http.StatusUnauthorized, problem)
 	return false
 }
 

@@ -299,8 +299,12 @@ func TestToken(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = answer.Body.Close()
-			if answer.StatusCode != want || (want == 401) != (answer.Header.Get("WWW-Authenticate") != "") {
+			challenge := answer.Header.Get("WWW-Authenticate")
+			if answer.StatusCode != want || (want == 401) != (challenge != "") {
 				t.Errorf("%s with %q: %d, want %d", path, header, answer.StatusCode, want)
+			}
+			if wrong := strings.Contains(challenge, `error="invalid_token"`); want == 401 && wrong != (header != "") {
+				t.Errorf("%s with %q is told %s", path, header, challenge)
 			}
 		}
 	}
