@@ -30,6 +30,7 @@ type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
 	lock    *os.File // nil in memory
+	offsets *offsets // nil in memory; of the goroutine of retention, then of Close
 	log     *slog.Logger
 
 	stop      context.CancelFunc
@@ -66,6 +67,11 @@ func Start(cfg Config) (*Broker, error) {
 		if b.lock, err = lockDir(cfg.DataDir); err != nil {
 			return nil, fmt.Errorf("embedded broker: %s: %w", cfg.DataDir, err)
 		}
+		if err := prepareDir(cfg.DataDir); err != nil {
+			b.unlock()
+			return nil, fmt.Errorf("embedded broker: %s: %w", cfg.DataDir, err)
+		}
+		b.offsets = &offsets{dir: cfg.DataDir}
 		opts = append(opts, kfake.DataDir(cfg.DataDir))
 	}
 	if b.cluster, err = kfake.NewCluster(opts...); err != nil {
@@ -96,6 +102,7 @@ func (b *Broker) Close() {
 	b.closeOnce.Do(func() {
 		b.stop()
 		b.retention.Wait()
+		b.saveOffsets()
 		b.cluster.Close()
 		b.unlock()
 	})
@@ -136,8 +143,20 @@ func (b *Broker) applyRetention(ctx context.Context, every time.Duration) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+			b.saveOffsets()
 			b.cluster.ApplyRetention()
 		}
+	}
+}
+
+// saveOffsets failing holds nothing up: on a full disk it is retention that
+// makes room again.
+func (b *Broker) saveOffsets() {
+	if b.offsets == nil {
+		return
+	}
+	if err := b.offsets.save(b.cluster); err != nil {
+		b.log.Warn("embedded broker: the offsets that topics have reached are not kept for the next start", "error", err)
 	}
 }
 

@@ -20,6 +20,9 @@
 // Anybody on the host can connect, and not only with a Kafka client. What is no
 // request of Kafka's ends its connection before kfake sees it.
 //
+// Offsets never go back, also where retention left no record over a restart.
+//
 // Under failure: a full disk makes produce requests fail; producers retry
-// them until there is room again.
+// them until there is room again. A data directory with records and without the
+// files that name their topics is refused.
 package embedded
