@@ -301,3 +301,48 @@ func TestClusterSlotsMove(t *testing.T) {
 	stopB()
 	agree(t, c.URL(), a, b)
 }
+
+// TestClusterLosesTheNodes empties the one master that has the incarnations, and
+// a part of the entries, while the node's lease is on another: it keeps its
+// number. It has to register everything again all the same, whether or not
+// anybody looks something up, and to trust the directory when it has.
+func TestClusterLosesTheNodes(t *testing.T) {
+	c := redistest.StartCluster(t)
+	i := c.MasterOf(c.SlotOf(keyIncarnations))
+	id := "a"
+	for c.MasterOf(c.SlotOf(keyLease(id))) == i {
+		id += "a"
+	}
+	a := joinedNode(t, quick(c.URL(), id), 1)
+	for n := range 100 {
+		a.open(fmt.Sprintf("user-%d", n))
+	}
+	agree(t, c.URL(), a)
+	for _, lookUp := range []bool{false, true} {
+		c.Masters[i].Must("FLUSHALL")
+		if lookUp {
+			_ = a.dir.Lookup(t.Context(), []string{"user-1"}, func(int, Location) {})
+		}
+		agree(t, c.URL(), a)
+		eventually(t, 10*time.Second, func() string {
+			if a.dir.Filling() {
+				return "the directory is still in doubt"
+			}
+			return ""
+		})
+	}
+}
+
+// TestClockOfAFarRedis: the time that an answer tells is that of the middle of
+// its round trip, not of its end.
+func TestClockOfAFarRedis(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	s := redistest.Start(t)
+	p := redistest.StartProxy(t, s)
+	p.Delay(delay)
+	a := joinedNode(t, quick(p.URL(), "a"), 1)
+	a.stop()
+	if best := a.dir.keeper.best; best != 0 && best < delay { // 0: the next fix is awaited
+		t.Errorf("the clock was fixed by a round trip of %v, and none takes less than %v", best, delay)
+	}
+}

@@ -175,11 +175,15 @@ func (d *Directory) renewLease(ctx context.Context) error {
 		return err
 	}
 	if done {
-		n, err := d.learn(d.store.runOne(ctx, d.enrollCall(mine[0])), time.Now())
+		n, entered, err := d.enroll(ctx, mine[0])
 		if err != nil {
 			return err
 		}
 		if n == mine[0] {
+			if entered { // a Redis Cluster has lost the nodes, and not this lease
+				d.refill.begin()
+				d.askResync("Redis did not know this node")
+			}
 			d.leaseHeld(sent)
 			d.leaseInbox(ctx, n, nil)
 			return nil
@@ -214,12 +218,11 @@ func (d *Directory) newIncarnation(ctx context.Context, mode string) error {
 			return err
 		}
 	}
-	sent := time.Now()
-	n, err := d.learn(d.store.runOne(ctx, d.enrollCall(0)), sent)
+	n, _, err := d.enroll(ctx, 0)
 	if err != nil {
 		return err
 	}
-	sent = time.Now()
+	sent := time.Now()
 	done, held, err := leaseAnswer(d.store.runOne(ctx, d.leaseCall(mode, n)))
 	if err != nil {
 		return err
@@ -227,11 +230,11 @@ func (d *Directory) newIncarnation(ctx context.Context, mode string) error {
 	if !done {
 		return fmt.Errorf("%w: %s", errSuperseded, held)
 	}
-	entered, err := d.learn(d.store.runOne(ctx, d.enrollCall(n)), time.Now())
+	taken, _, err := d.enroll(ctx, n)
 	if err != nil {
 		return err
 	}
-	if entered != n {
+	if taken != n {
 		return fmt.Errorf("incarnation %d was taken meanwhile", n)
 	}
 	d.watch.saw(n)
@@ -314,7 +317,11 @@ func leaseAnswer(r rueidis.RedisResult) (done bool, held string, err error) {
 	return n == 1, held, nil
 }
 
-func (d *Directory) enrollCall(incarnation uint32) scriptCall {
+// enroll has Redis give out an incarnation, for 0, or know one as this
+// process's, and learns from the answer the server's clock, the lead of the
+// epochs and the layout. It returns the incarnation, 0 for one that is another
+// process's, and whether Redis did not know it before.
+func (d *Directory) enroll(ctx context.Context, incarnation uint32) (n uint32, entered bool, err error) {
 	spills := "0"
 	if d.table.MaxPerPrincipal() > neverSpills {
 		spills = "1"
@@ -323,7 +330,8 @@ func (d *Directory) enrollCall(incarnation uint32) scriptCall {
 	if l := d.store.shared.Load(); l != nil { // what holds now goes before what this node would choose
 		buckets = l.buckets
 	}
-	return scriptCall{scriptEnroll, []string{keyIncarnations, keyNext, keyFacts}, []string{
+	sent := time.Now()
+	answer, err := d.store.runOne(ctx, scriptCall{scriptEnroll, []string{keyIncarnations, keyNext, keyFacts}, []string{
 		strconv.FormatUint(uint64(incarnation), 10),
 		description(d.table.Incarnation(), d.config.Node),
 		strconv.FormatUint(uint64(d.watch.newest.Load()), 10),
@@ -332,26 +340,20 @@ func (d *Directory) enrollCall(incarnation uint32) scriptCall {
 		strconv.FormatInt(d.config.ClockSlack.Milliseconds(), 10),
 		spills,
 		strconv.Itoa(1 + rand.IntN(firstIncarnations)),
-	}}
-}
-
-// learn reads the answer to an enrolment: the incarnation, the server's
-// clock, the lead of the epochs and the layout.
-func (d *Directory) learn(r rueidis.RedisResult, sent time.Time) (incarnation uint32, err error) {
+	}}).AsIntSlice()
 	took := time.Since(sent)
-	answer, err := r.AsIntSlice()
 	if err != nil {
-		return 0, err
+		return 0, false, err
 	}
-	if len(answer) != 5 || answer[3] < 1 || answer[3] > maxBuckets {
-		return 0, fmt.Errorf("enrolment: %w", errBadValue)
+	if len(answer) != 6 || answer[3] < 1 || answer[3] > maxBuckets {
+		return 0, false, fmt.Errorf("enrolment: %w", errBadValue)
 	}
 	d.fixClock(sent, took, answer[1], answer[2])
 	l := layout{buckets: uint32(answer[3]), spills: answer[4] == 1}
 	if old := d.store.shared.Swap(&l); old != nil && *old != l {
 		d.askResync("the layout of the directory has changed")
 	}
-	return uint32(answer[0]), nil
+	return uint32(answer[0]), answer[5] == 1, nil
 }
 
 // clockKeeps is how long a good fix of the clock is preferred to a worse one.

@@ -56,8 +56,10 @@ func (r *refill) done(count int, grace time.Duration) {
 	}
 }
 
-// forgotten has a node that Redis does not know enrol again.
+// forgotten has a node that Redis does not know enrol again, and register what
+// it holds, whatever the keeper has found out and done by itself meanwhile.
 func (d *Directory) forgotten() {
 	d.refill.begin()
 	d.wakeKeeper()
+	d.askResync("Redis does not know this node")
 }

@@ -19,7 +19,8 @@
 --
 -- Returns {incarnation, or 0 where the number now belongs to another process,
 -- this server's time in milliseconds, lead of the epochs over that time,
--- bucket count that holds, 1 where values may be long}.
+-- bucket count that holds, 1 where values may be long, 1 where the number was
+-- not known before}.
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 
@@ -39,7 +40,7 @@ local buckets = tonumber(redis.call('HGET', KEYS[3], 'buckets'))
 if ARGV[7] == '1' then redis.call('HSET', KEYS[3], 'spills', '1') end
 local spills = tonumber(redis.call('HGET', KEYS[3], 'spills') or 0)
 
-local n = tonumber(ARGV[1])
+local n, entered = tonumber(ARGV[1]), 0
 if n == 0 then
   local last, seen = tonumber(redis.call('GET', KEYS[2]) or 0), tonumber(ARGV[3])
   if last > 0 and last >= seen then
@@ -49,7 +50,9 @@ if n == 0 then
   end
   while redis.call('HEXISTS', KEYS[1], n) == 1 do n = n + 1 end
   redis.call('SET', KEYS[2], n)
-elseif redis.call('HSETNX', KEYS[1], n, ARGV[2]) == 0 and redis.call('HGET', KEYS[1], n) ~= ARGV[2] then
+elseif redis.call('HSETNX', KEYS[1], n, ARGV[2]) == 1 then
+  entered = 1
+elseif redis.call('HGET', KEYS[1], n) ~= ARGV[2] then
   n = 0
 end
-return {n, now, lead, buckets, spills}
+return {n, now, lead, buckets, spills, entered}
