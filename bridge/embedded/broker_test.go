@@ -149,8 +149,8 @@ func produceUntilKilled(t *testing.T, dir, name string, n int) (acked []string) 
 	return acked
 }
 
-// However much is written, what is kept stays inside the limit, on disk and in
-// the log that a consumer sees.
+// However much is written, what is kept comes back inside the limit at the next
+// pass, on disk and in the log that a consumer sees.
 func TestRetentionBoundsTheDisk(t *testing.T) {
 	dir := t.TempDir()
 	const limit = 8 << 20
@@ -162,10 +162,14 @@ func TestRetentionBoundsTheDisk(t *testing.T) {
 	most := int64(0)
 	for range 10 {
 		produce(t, b.Addr(), 60, 64<<10) // 3.75 MiB
-		most = max(most, size(t, dir))
-	}
-	if most > limit*3/2 {
-		t.Errorf("%d bytes on disk, limit %d", most, limit)
+		now := size(t, dir)
+		for deadline := time.Now().Add(patience); now > limit*3/2; now = size(t, dir) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%d bytes on disk, limit %d", now, limit)
+			}
+			time.Sleep(10 * time.Millisecond)
+		}
+		most = max(most, now)
 	}
 	if most < limit/4 {
 		t.Errorf("%d bytes on disk: records vanish long before the limit %d", most, limit)
