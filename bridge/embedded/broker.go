@@ -15,6 +15,8 @@ import (
 
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 	"golang.org/x/sys/unix"
 )
 
@@ -56,6 +58,7 @@ func Start(cfg Config) (*Broker, error) {
 		// that died: one second is the shortest that a client may ask for.
 		kfake.GroupMinSessionTimeout(time.Second),
 		kfake.ListenFn(cfg.listen),
+		kfake.MaxVersions(versions()),
 	}
 	_, port, _ := net.SplitHostPort(cfg.Addr)
 	number, err := strconv.Atoi(port)
@@ -88,6 +91,16 @@ func Start(cfg Config) (*Broker, error) {
 	b.retention.Add(1)
 	go b.applyRetention(ctx, cfg.RetentionInterval)
 	return b, nil
+}
+
+// versions are those of the stable Kafka protocol, but for produce requests
+// that name topics by id (version 13): kfake panics, which would end the gateway,
+// where two ids of one are not those of topics that are there. Clients send such
+// when two topics were deleted, or a broker in memory has started anew.
+func versions() *kversion.Versions {
+	v := kversion.Stable()
+	v.SetMaxKeyVersion(int16(kmsg.Produce), 12)
+	return v
 }
 
 // Addr is the host:port on which the broker listens.
