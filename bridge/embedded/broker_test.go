@@ -9,6 +9,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"testing"
@@ -248,4 +250,34 @@ func ignoreMissing(err error) error {
 		return nil
 	}
 	return err
+}
+
+// What a start reads of a long log is not memory that the process goes on to
+// have.
+func TestStartReturnsMemory(t *testing.T) {
+	dir := t.TempDir()
+	b, err := Start(Config{DataDir: dir, Topics: testTopics})
+	if err != nil {
+		t.Fatal(err)
+	}
+	produce(t, b.Addr(), 100, 640<<10) // 62.5 MiB
+	killed := copyDir(t, dir)
+	b.Close()
+	debug.FreeOSMemory()
+	before := held()
+	b, err = Start(Config{DataDir: killed, Topics: testTopics})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if after := held(); after > before+24<<20 {
+		t.Errorf("the heap has %d MiB after the start, %d before", after>>20, before>>20)
+	}
+}
+
+// held is the memory that the heap has of the host.
+func held() uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapSys - m.HeapReleased
 }

@@ -42,7 +42,8 @@ type Config struct {
 	Topics  []Topic
 
 	// MaxBytes bounds the records of all topics together; zero means 128 MiB
-	// in memory and 1 GiB on disk.
+	// in memory and 1 GiB on disk. A start on a directory that was not closed
+	// needs as much memory, and half as much again, for a moment.
 	MaxBytes int64
 	// Retention bounds the age of records; zero means 24 hours.
 	Retention time.Duration

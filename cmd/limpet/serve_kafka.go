@@ -67,8 +67,18 @@ func (n *node) fitUplink(c *bridge.UplinkConfig) {
 // fitBroker keeps the embedded broker's log within its part of the budget,
 // where its size was not configured.
 func (n *node) fitBroker(c *embedded.Config) {
-	if c.MaxBytes == 0 && c.DataDir == "" {
-		c.MaxBytes = min(embedded.DefaultMaxBytesMemory, max(gateway.BrokerLimit(n.memory.Budget), embedded.MinMaxBytes))
+	if c.DataDir == "" {
+		if c.MaxBytes == 0 {
+			c.MaxBytes = min(embedded.DefaultMaxBytesMemory, max(gateway.BrokerLimit(n.memory.Budget), embedded.MinMaxBytes))
+		}
+		return
+	}
+	limit := max(gateway.BrokerDiskLimit(n.memory.Budget), embedded.MinMaxBytes)
+	if c.MaxBytes == 0 {
+		c.MaxBytes = min(embedded.DefaultMaxBytesDisk, limit)
+	} else if c.MaxBytes > limit {
+		n.log.Warn("broker-size is a large part of memory-budget: a start after a kill reads the whole log into memory",
+			"broker_size", c.MaxBytes, "advised", limit)
 	}
 }
 

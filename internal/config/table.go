@@ -108,7 +108,7 @@ var keys = []Key{
 	{Name: "data-dir", Section: "Embedded broker", DefaultNote: "in memory, gone at the end",
 		Help: "directory in which the embedded broker keeps its log",
 		bind: func(c *Serve) value { return path(&c.DataDir) }},
-	{Name: "broker-size", Section: "Embedded broker", Default: "0B", DefaultNote: "128MiB in memory, 1GiB on disk",
+	{Name: "broker-size", Section: "Embedded broker", Default: "0B", DefaultNote: "128MiB in memory, 1GiB on disk, less where memory-budget is small",
 		Help: "bound of the embedded broker's log; the oldest records go first",
 		bind: func(c *Serve) value { return zeroOr(sizeIn(&c.BrokerSize, 8<<20, 1<<40), "0B") }},
 	{Name: "broker-retention", Section: "Embedded broker", Default: "24h",

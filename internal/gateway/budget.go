@@ -15,6 +15,9 @@ const (
 	// brokerShare is the part of an embedded broker's log in memory, which takes
 	// about twice its records.
 	brokerShare = 8
+	// brokerDiskShare is the part of one on disk. It takes no memory, but a start
+	// that follows a kill reads all of it at once, and half as much of copies.
+	brokerDiskShare = 2
 	// leastInbound is what unfinished input may take whatever else is taken,
 	// so that short messages in two pieces get through.
 	leastInbound = 64
@@ -38,6 +41,9 @@ func UplinkLimit(budget int64, inside bool) int64 {
 
 // BrokerLimit is what the log of an embedded broker may have in memory.
 func BrokerLimit(budget int64) int64 { return budget / brokerShare }
+
+// BrokerDiskLimit is what the log of an embedded broker may have on disk.
+func BrokerDiskLimit(budget int64) int64 { return budget / brokerDiskShare }
 
 // BudgetForMessages is the smallest budget in which one message of the largest
 // size can be gathered: while it grows there are two buffers of it.
