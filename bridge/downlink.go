@@ -19,6 +19,7 @@ import (
 const (
 	downlinkPoll        = 1000 // records of one poll
 	downlinkCommitEvery = 250 * time.Millisecond
+	topicLookEvery      = 2 * time.Second
 
 	// A node that died is noticed by the group after this; its partitions
 	// stand still until then. The broker's usual minimum is 6 s.
@@ -90,6 +91,9 @@ type Downlink struct {
 	member             member
 	faults             faults
 	lags               lags
+
+	topic  topicIdentity // Run's
+	looked time.Time     // Run's; when it was asked for last
 }
 
 // NewDownlink prepares a downlink; Run consumes. Where the group has no position
@@ -210,8 +214,9 @@ const retryPause = 100 * time.Millisecond
 // group. It returns nil then. It is called once.
 func (d *Downlink) Run(ctx context.Context) error {
 	defer d.client.CloseAllowingRebalance()
+	d.replaced(ctx) // only learns which topic it is
 	for {
-		fetches := d.client.PollRecords(ctx, downlinkPoll)
+		fetches := d.poll(ctx)
 		if ctx.Err() != nil || fetches.IsClientClosed() {
 			return d.leave()
 		}
@@ -228,13 +233,43 @@ func (d *Downlink) Run(ctx context.Context) error {
 		d.records.Add(uint64(len(records)))
 		d.lags.handedOn(fetches)
 		d.client.AllowRebalance()
-		if len(replaced) > 0 {
+		if len(replaced) > 0 || d.replaced(ctx) {
 			d.readAnew()
 		}
 		if rest && pause(ctx, faultPause) != nil {
 			return d.leave()
 		}
 	}
+}
+
+// poll returns what has come, after topicLookEvery perhaps nothing.
+func (d *Downlink) poll(ctx context.Context) kgo.Fetches {
+	ctx, cancel := context.WithTimeout(ctx, topicLookEvery)
+	defer cancel()
+	fetches := d.client.PollRecords(ctx, downlinkPoll)
+	if errors.Is(fetches.Err0(), context.DeadlineExceeded) {
+		return nil
+	}
+	return fetches
+}
+
+// replaced asks Kafka from time to time whether the topic is still the one that
+// is read. The client says so too, where it reads: after six fetches, with pauses
+// that grow to five seconds. Partitions that come meanwhile from a node that has
+// read anew begin with six of their own.
+func (d *Downlink) replaced(ctx context.Context) bool {
+	if time.Since(d.looked) < topicLookEvery {
+		return false
+	}
+	d.looked = time.Now()
+	ctx, cancel := context.WithTimeout(ctx, healthAnswer)
+	defer cancel()
+	name := d.cfg.Topics.Downlink
+	topics, err := kadm.NewClient(d.client).ListTopics(ctx, name)
+	if err != nil || topics[name].Err != nil {
+		return false // the uplink's Watch says so
+	}
+	return d.topic.changed(topics[name].ID) && d.faults.replaced(name)
 }
 
 // readAnew has the client forget the topic, which was deleted and made anew, and
@@ -244,6 +279,7 @@ func (d *Downlink) readAnew() {
 	d.cfg.Kafka.logger().Warn("downlink: the topic was deleted and made anew, and is read from its beginning; what was not read of the old one is lost", "topic", d.cfg.Topics.Downlink)
 	d.client.PurgeTopicsFromConsuming(d.cfg.Topics.Downlink)
 	d.client.AddConsumeTopics(d.cfg.Topics.Downlink)
+	d.topic = topicIdentity{}
 }
 
 // committed says what Kafka did not take of a commit.

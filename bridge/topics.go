@@ -168,3 +168,26 @@ func maxMessageBytes(ctx context.Context, client *kgo.Client, topic string) (int
 	}
 	return defaultBatchBytes, nil
 }
+
+// topicIdentity tells a topic from one of the same name that was made anew.
+type topicIdentity struct {
+	is, other kadm.TopicID // the latter was seen once, and is not believed yet
+}
+
+// changed takes the id that a broker tells now, and reports whether the topic is
+// another one: told twice, since a broker may be behind. A broker that knows no
+// ids, as before Kafka 2.8, tells nothing.
+func (t *topicIdentity) changed(id kadm.TopicID) bool {
+	none := kadm.TopicID{}
+	switch {
+	case id == none:
+	case t.is == none, id == t.is:
+		t.is, t.other = id, none
+	case id != t.other:
+		t.other = id
+	default:
+		t.is, t.other = id, none
+		return true
+	}
+	return false
+}
