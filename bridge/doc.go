@@ -36,7 +36,7 @@
 // A Router asks its Directory where a principal or group is, and gives what is
 // for other nodes to its Bus: KafkaBus, over a partition of the topic inbox for
 // each node (inbox.go says who reads which) and the topic broadcast, or PubSubBus,
-// which keeps nothing. When the directory does not answer, a push goes to all nodes;
+// which keeps nothing. When the directory cannot say who is where, a push goes to all nodes;
 // when the bus does not take that, to the sessions of this one.
 //
 // # Failure

@@ -69,7 +69,7 @@ type RouterStats struct {
 	Delivered  uint64 `json:"delivered"` // sessions that a push was handed to
 	Forwarded  uint64 `json:"forwarded"` // pushes given to another node
 	Spread     uint64 `json:"spread"`    // pushes given to all nodes
-	Blind      uint64 `json:"blind"`     // of those: because the directory did not answer
+	Blind      uint64 `json:"blind"`     // of those: because the directory could not say who is where
 	Arrived    uint64 `json:"arrived"`   // pushes from the bus
 	Moved      uint64 `json:"moved"`     // of those: forwarded once more, since the principal had moved
 	Duplicates uint64 `json:"duplicates"`

@@ -29,7 +29,7 @@ var (
 
 	routed = counter("pushes_total", "Pushes by what became of them here.", "result")
 
-	busOther = counter("bus_exceptions_total", "Pushes that did not take the straight way between nodes: blind and unleased went to all nodes, since the directory did not answer or the node has no inbox; followed were for a dead node, ignored for another one; refused and failed the bus did not take; malformed no node wrote.", "kind")
+	busOther = counter("bus_exceptions_total", "Pushes that did not take the straight way between nodes: blind and unleased went to all nodes, since the directory could not say who is where or the node has no inbox; followed were for a dead node, ignored for another one; refused and failed the bus did not take; malformed no node wrote.", "kind")
 
 	kConnects   = counter("kafka_connects_total", "Connections to brokers.", "result")
 	kDisconnect = counter("kafka_disconnects_total", "Connections to brokers that ended.")
