@@ -131,9 +131,7 @@ func (l *loop) closed(c *conn, err error) {
 	l.wheel.remove(c)
 	l.endUndecided(c)
 	l.endUnfinished(c)
-	if n := l.outbox.drop(c); n > 0 {
-		l.count.offline.Add(uint64(n))
-	}
+	l.dropOffline(c)
 	if c == l.current {
 		l.replies = l.replies[:0]
 	}
@@ -171,6 +169,13 @@ func (l *loop) closed(c *conn, err error) {
 	}
 	l.enter(c, free)
 	l.slab.put(c)
+}
+
+// dropOffline forgets what the outbox has for a session that has ended.
+func (l *loop) dropOffline(c *conn) {
+	if n := l.outbox.drop(c); n > 0 {
+		l.count.offline.Add(uint64(n))
+	}
 }
 
 func (l *loop) endUnfinished(c *conn) {

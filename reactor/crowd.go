@@ -147,9 +147,6 @@ func (l *loop) refuseUnfinished(c *conn) {
 		l.refuse(c, l.engine.tuned().refusal)
 	case open:
 		l.endUnfinished(c)
-		if n := l.outbox.drop(c); n > 0 {
-			l.count.offline.Add(uint64(n))
-		}
 		l.count.controlsOut.Add(1)
 		l.gather = wsproto.AppendClose(l.gather[:0], session.Overloaded.Code(), l.retryHint())
 		if l.write(c, l.gather) {

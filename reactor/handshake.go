@@ -38,6 +38,7 @@ func (l *loop) accept(socket gnet.Conn) gnet.Action {
 	}
 	if last || int(l.lingerers.Load()) >= e.plan.lingerMax {
 		// No room even to say no politely: the peer may see a reset.
+		c.reason = session.PeerGone // it did not leave early
 		_, _ = socket.Write(answer)
 		return gnet.Close
 	}
@@ -75,13 +76,15 @@ func (l *loop) refuse(c *conn, answer []byte) {
 }
 
 // linger half-closes c and discards what still arrives until the peer closes
-// too, or a short time is over.
+// too, or a short time is over. What the outbox has for it would come behind
+// the last word.
 func (l *loop) linger(c *conn, reason session.CloseReason) {
 	if c.state != lingering && !c.is(flagCounted) {
 		l.lingerers.Add(1)
 	}
 	l.enter(c, lingering)
 	c.reason = reason
+	l.dropOffline(c)
 	socket := l.slab.socket(c)
 	if socket.OutboundBuffered() == 0 {
 		_ = unix.Shutdown(socket.Fd(), unix.SHUT_WR)

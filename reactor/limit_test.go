@@ -53,6 +53,22 @@ func TestConnectionLimit(t *testing.T) {
 	}
 }
 
+// A refused connection counts as refused and as nothing else, also when so many
+// linger already that it is closed at once.
+func TestRefusedIsCountedOnce(t *testing.T) {
+	e := startEngine(t, Config{Loops: 1, FDTables: SharedTable, Tuning: Tuning{MaxConns: 1, LingerTimeout: time.Minute}}, &recorder{})
+	dial(t, e, "in")
+	late := e.plan.lingerMax + 20
+	for range late {
+		dialRaw(t, e) // stays, and says nothing
+	}
+	eventually(t, "all to be refused", func() bool { return e.Stats().RefusedLimit == uint64(late) })
+	eventually(t, "the rest to be closed", func() bool { return e.Stats().Conns == 1+e.plan.lingerMax })
+	if s := e.Stats(); s.Accepted != s.Opened+s.RefusedLimit || s.LeftEarly != 0 {
+		t.Errorf("of %d accepted %d became sessions, %d were refused and %d left early", s.Accepted, s.Opened, s.RefusedLimit, s.LeftEarly)
+	}
+}
+
 // With a descriptor table per loop, a connection's descriptor is in its
 // loop's table alone: closing it there ends it, for the peer to see at once.
 func TestPerLoopTables(t *testing.T) {
