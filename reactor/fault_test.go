@@ -332,19 +332,32 @@ func TestSlowConsumerByPriority(t *testing.T) {
 	c.upgrade("slow")
 	id := h.id(t, "slow")
 	payload := make([]byte, 32<<10)
+	var pushed uint64
 	eventually(t, "low-priority messages to be dropped", func() bool {
+		pushed++
 		if err := e.Send(id, Push{Opcode: session.Binary, Priority: session.Low, Payload: payload}); err != nil {
 			t.Fatal(err)
 		}
-		return e.Stats().DroppedLow > 10
+		return e.Stats().DroppedSlow[session.Low] > 10
 	})
 	if s := e.Stats(); s.Sessions != 1 {
 		t.Fatalf("low-priority messages ended the session: %v", s.Closed)
 	}
 	eventually(t, "the session to end", func() bool {
-		_ = e.Send(id, Push{Opcode: session.Binary, Priority: session.High, Payload: payload})
+		pushed++
+		if err := e.Send(id, Push{Opcode: session.Binary, Priority: session.High, Payload: payload}); err != nil {
+			t.Fatal(err)
+		}
 		return e.Stats().Sessions == 0
 	})
+	var s Stats
+	eventually(t, "every push to be counted once", func() bool {
+		s = e.Stats()
+		return pushed == s.MessagesOut+s.Offline+s.DroppedSlow[session.Low]+s.DroppedSlow[session.High]
+	})
+	if s.DroppedSlow[session.High] == 0 || s.DroppedSlow[session.Medium] != 0 {
+		t.Errorf("of %d pushes %d were sent and %d came too late; dropped by priority: %d", pushed, s.MessagesOut, s.Offline, s.DroppedSlow)
+	}
 	if got := h.waitEnd(t, "slow"); got != session.SlowConsumer {
 		t.Errorf("ended with %v", got)
 	}

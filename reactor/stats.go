@@ -32,7 +32,7 @@ type counters struct {
 	writes       atomic.Uint64
 	pings        atomic.Uint64
 	offline      atomic.Uint64
-	droppedLow   atomic.Uint64
+	droppedSlow  [session.Low + 1]atomic.Uint64 // by session.Priority
 	droppedLoad  atomic.Uint64
 	socketErrors atomic.Uint64
 	shed         atomic.Uint64        // sessions closed at the paced rate of an overload
@@ -97,7 +97,6 @@ type Stats struct {
 	Writes       uint64 // writes that carried them
 	Pings        uint64
 	Offline      uint64 // pushes to sessions that had gone
-	DroppedLow   uint64 // low-priority messages to sessions that did not read
 	DroppedLoad  uint64 // low-priority messages that Pressure.DropLow dropped
 	SocketErrors uint64 // sessions ended by a socket error, a reset for instance
 	Shed         uint64 // sessions closed because of Pressure.Shed
@@ -117,6 +116,10 @@ type Stats struct {
 
 	// Lag is how long work has waited for the loop that is furthest behind.
 	Lag time.Duration
+
+	// DroppedSlow is pushes to sessions that did not read, by their priority.
+	// Those above low end the session, and are lost with it.
+	DroppedSlow [session.Low + 1]uint64
 
 	Closed map[session.CloseReason]uint64
 }
@@ -149,7 +152,9 @@ func (e *Engine) Stats() Stats {
 		s.Writes += n.writes.Load()
 		s.Pings += n.pings.Load()
 		s.Offline += n.offline.Load()
-		s.DroppedLow += n.droppedLow.Load()
+		for p := range n.droppedSlow {
+			s.DroppedSlow[p] += n.droppedSlow[p].Load()
+		}
 		s.DroppedLoad += n.droppedLoad.Load()
 		s.SocketErrors += n.socketErrors.Load()
 		s.Handshaking += int(n.states[handshaking].Load())

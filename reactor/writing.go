@@ -89,7 +89,9 @@ func trim(b []byte) []byte {
 // it is within its outbound limit; the close frame goes behind that.
 func (l *loop) slow(c *conn) {
 	l.replies = l.replies[:0]
-	l.outbox.drop(c)
+	for f := l.outbox.pop(c); f != nil; f = l.outbox.pop(c) {
+		l.count.droppedSlow[f.priority].Add(1)
+	}
 	l.closeWith(c, session.SlowConsumer, "")
 	l.flushReplies(c)
 }
@@ -165,9 +167,10 @@ func (l *loop) enqueue(c *conn, f *frame, out *Outcome) {
 		l.count.droppedLoad.Add(1)
 		out.Dropped++
 	case f.priority == session.Low && !l.room(c, len(f.plain)):
-		l.count.droppedLow.Add(1)
+		l.count.droppedSlow[session.Low].Add(1)
 		out.Dropped++
 	case !l.room(c, 0):
+		l.count.droppedSlow[f.priority].Add(1)
 		out.Dropped++
 		l.slow(c)
 	default:
@@ -203,8 +206,8 @@ func (l *loop) flush(c *conn) bool {
 	for f := l.outbox.pop(c); f != nil; f = l.outbox.pop(c) {
 		b := f.bytesFor(l.engine, c)
 		if !l.room(c, len(l.gather)+len(b)) {
+			l.count.droppedSlow[f.priority].Add(1)
 			if f.priority == session.Low {
-				l.count.droppedLow.Add(1)
 				continue
 			}
 			if l.write(c, l.gather) {

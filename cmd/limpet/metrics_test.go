@@ -73,25 +73,26 @@ func TestMetricsOfAConversation(t *testing.T) {
 	c.Close()
 
 	want := map[string]float64{
-		`limpet_sessions{transport="websocket"}`:                         1,
-		`limpet_connections{state="open",transport="websocket"}`:         1,
-		`limpet_accepts_total{transport="websocket"}`:                    3,
-		`limpet_upgrades_total{transport="websocket"}`:                   2,
-		`limpet_refusals_total{reason="request"}`:                        1,
-		`limpet_closes_total{reason="peer_closed"}`:                      1,
-		`limpet_closes_total{reason="slow_consumer"}`:                    0,
-		`limpet_messages_total{direction="in"}`:                          3,
-		`limpet_messages_total{direction="out"}`:                         1,
-		`limpet_frames_total{direction="in"}`:                            5, // a ping and a close
-		`limpet_frames_total{direction="out"}`:                           3, // a pong and a close
-		`limpet_uplink_accepted_total`:                                   3,
-		`limpet_uplink_acknowledged_bytes_total`:                         15,
-		`limpet_uplink_buffered_bytes`:                                   0,
-		`limpet_produce_duration_seconds_count`:                          3,
-		`limpet_downlink_records_total`:                                  1,
-		`limpet_pushes_total{result="delivered"}`:                        1,
-		`limpet_registry_entries{kind="session"}`:                        1,
-		`limpet_build_info{node="test",version="` + versionText() + `"}`: 1,
+		`limpet_sessions{transport="websocket"}`:                                    1,
+		`limpet_connections{state="open",transport="websocket"}`:                    1,
+		`limpet_accepts_total{transport="websocket"}`:                               3,
+		`limpet_upgrades_total{transport="websocket"}`:                              2,
+		`limpet_refusals_total{reason="request"}`:                                   1,
+		`limpet_closes_total{reason="peer_closed"}`:                                 1,
+		`limpet_closes_total{reason="slow_consumer"}`:                               0,
+		`limpet_drops_total{cause="slow_consumer",direction="out",priority="high"}`: 0,
+		`limpet_messages_total{direction="in"}`:                                     3,
+		`limpet_messages_total{direction="out"}`:                                    1,
+		`limpet_frames_total{direction="in"}`:                                       5, // a ping and a close
+		`limpet_frames_total{direction="out"}`:                                      3, // a pong and a close
+		`limpet_uplink_accepted_total`:                                              3,
+		`limpet_uplink_acknowledged_bytes_total`:                                    15,
+		`limpet_uplink_buffered_bytes`:                                              0,
+		`limpet_produce_duration_seconds_count`:                                     3,
+		`limpet_downlink_records_total`:                                             1,
+		`limpet_pushes_total{result="delivered"}`:                                   1,
+		`limpet_registry_entries{kind="session"}`:                                   1,
+		`limpet_build_info{node="test",version="` + versionText() + `"}`:            1,
 	}
 	var text string
 	var values map[string]float64

@@ -81,7 +81,9 @@ func collectEngine(to chan<- prometheus.Metric, engine *reactor.Engine) {
 	send(to, writes, s.Writes)
 	send(to, pings, s.Pings)
 	send(to, offline, s.Offline)
-	send(to, drops, s.DroppedLow, "out", session.Low.String(), "slow_consumer")
+	for p, n := range s.DroppedSlow {
+		send(to, drops, n, "out", session.Priority(p).String(), "slow_consumer")
+	}
 	send(to, drops, s.DroppedLoad, "out", session.Low.String(), "overload")
 	send(to, mailItems, s.MailboxItems)
 	send(to, mailBytes, s.MailboxBytes)

@@ -181,7 +181,10 @@ func (s *Sources) addEngine(snap *Snapshot) {
 	}
 	snap.Messages = InOut{e.MessagesIn, e.MessagesOut}
 	snap.Bytes = InOut{e.BytesIn, e.BytesOut}
-	snap.Dropped = e.DroppedLow + e.DroppedLoad
+	snap.Dropped = e.DroppedLoad
+	for _, n := range e.DroppedSlow {
+		snap.Dropped += n
+	}
 	snap.Mailbox = Mailbox{e.MailboxItems, e.MailboxBytes, e.MailboxFull}
 }
 
