@@ -9,7 +9,7 @@ import (
 
 var (
 	upAccepted    = counter("uplink_accepted_total", "Messages of clients that were accepted for Kafka.")
-	upAcked       = counter("uplink_acknowledged_total", "Records that Kafka acknowledged.")
+	upAcked       = counter("uplink_acknowledged_total", "Records that Kafka acknowledged: messages, and the events of sessions.")
 	upAckedBytes  = counter("uplink_acknowledged_bytes_total", "Payload bytes of those.")
 	upCoalesced   = counter("uplink_coalesced_total", "Messages of medium priority that a later one of their session replaced.")
 	upRefused     = counter("uplink_refused_total", "Messages that were refused and ended or may end their session, by reason.", "reason")
