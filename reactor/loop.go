@@ -102,10 +102,7 @@ func (l *loop) postTick() {
 func (l *loop) tick() {
 	l.count.lag.Store(int64(time.Since(l.engine.born)) - l.postedAt.Load())
 	l.tickPosted.Store(false)
-	present := l.engine.ticksSinceStart()
-	for behind := present - l.wheel.now; behind > 0; behind-- {
-		l.wheel.advance(l.look)
-	}
+	l.advance(l.engine.ticksSinceStart() - l.wheel.now)
 	l.drain.step(l)
 	l.shed.step(l, l.engine.pressure.Load().Shed)
 	l.countUnsent()

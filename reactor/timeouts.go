@@ -34,6 +34,44 @@ func (l *loop) expireAt(c *conn, due uint32) {
 	}
 }
 
+// frozen is the ticks of a gap from which on the loop was not merely busy.
+func (l *loop) frozen() uint32 {
+	return ticks(max(time.Second, min(5*time.Second, l.engine.tuned().HeartbeatGrace/2)))
+}
+
+// advance moves the wheel on by some ticks, mostly one. When the process was
+// frozen, by a pause of its virtual machine for instance, what peers have sent
+// meanwhile is still to be read, and no ping went out. So the gap counts for no
+// timeout: else a node that wakes would end all of its sessions at once. It counts
+// for the end of a token.
+func (l *loop) advance(behind uint32) {
+	if behind >= l.frozen() {
+		l.forgive(behind - 1)
+		behind = 1
+	}
+	for ; behind > 0; behind-- {
+		l.wheel.advance(l.look)
+	}
+}
+
+// forgive moves all that timeouts count from by the ticks of a gap.
+func (l *loop) forgive(gap uint32) {
+	l.wheel.skip(gap)
+	for i := range l.slab.size() {
+		c := l.slab.at(i)
+		if c.state == free {
+			continue
+		}
+		c.seen += gap
+		if due := l.slab.expiry(c); due != 0 && c.state == open {
+			l.wheel.sooner(c, due)
+		}
+	}
+	for i := range l.unfinished.items {
+		l.unfinished.items[i].since += gap // of those in use; the others are set anew
+	}
+}
+
 // look is what the wheel calls for a connection that is due.
 func (l *loop) look(c *conn) {
 	now, cfg := l.wheel.now, l.engine.tuned()

@@ -68,6 +68,20 @@ func (w *wheel) remove(c *conn) {
 	c.due, c.prev, c.next = 0, noSlot, noSlot
 }
 
+// skip moves time on by a gap that counts for nobody: whoever was due so many
+// ticks ahead still is.
+func (w *wheel) skip(gap uint32) {
+	w.init(w.slab)
+	w.now += gap
+	for i := range w.slab.size() {
+		if c := w.slab.at(i); c.due != 0 {
+			due := c.due + gap
+			c.due = 0 // it is in no bucket
+			w.schedule(c, due)
+		}
+	}
+}
+
 // advance moves time on by one tick and hands every connection that is due to
 // look, which schedules it again or ends it. A connection may remove itself
 // or others while the bucket is emptied.
