@@ -104,9 +104,14 @@ func Start(cfg Config) (*Broker, error) {
 // that name topics by id (version 13): kfake panics, which would end the gateway,
 // where two ids of one are not those of topics that are there. Clients send such
 // when two topics were deleted, or a broker in memory has started anew.
+//
+// Nor is there the newer protocol of consumer groups (KIP-848). kfake keeps a
+// group that came by it, and went on with the classic one, in a form that it
+// panics over after a restart, at each member that comes by the newer again.
 func versions() *kversion.Versions {
 	v := kversion.Stable()
 	v.SetMaxKeyVersion(int16(kmsg.Produce), 12)
+	v.SetMaxKeyVersion(int16(kmsg.ConsumerGroupHeartbeat), -1)
 	return v
 }
 
