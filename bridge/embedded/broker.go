@@ -50,7 +50,13 @@ func Start(cfg Config) (*Broker, error) {
 	}
 	cfg = cfg.withDefaults()
 	b := &Broker{log: cfg.Logger}
+	bytes, segment := cfg.otherLimits()
 	opts := []kfake.Opt{
+		kfake.BrokerConfigs(map[string]string{
+			"log.retention.bytes": strconv.FormatInt(bytes, 10),
+			"log.segment.bytes":   strconv.FormatInt(segment, 10),
+			"log.retention.ms":    strconv.FormatInt(cfg.Retention.Milliseconds(), 10),
+		}),
 		kfake.NumBrokers(1),
 		kfake.ClusterID("limpet"),
 		kfake.WithLogger(logger{cfg.Logger}),

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"go.uber.org/goleak"
 )
@@ -175,6 +177,37 @@ func TestRetentionBoundsTheDisk(t *testing.T) {
 	}
 	if most < limit/4 {
 		t.Errorf("%d bytes on disk: records vanish long before the limit %d", most, limit)
+	}
+}
+
+// A topic that a client creates and says nothing about is no hole in the disk.
+func TestRetentionBoundsTopicsOfClients(t *testing.T) {
+	dir := t.TempDir()
+	const limit = 8 << 20
+	for range 2 { // the second time on a directory that is there
+		b, err := Start(Config{DataDir: dir, Topics: testTopics, MaxBytes: limit, RetentionInterval: 20 * time.Millisecond})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := kgo.NewClient(kgo.SeedBrokers(b.Addr()), kgo.DefaultProduceTopic("other"), kgo.ProducerBatchCompression(kgo.NoCompression()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = kadm.NewClient(client).CreateTopic(t.Context(), 1, 1, nil, "other")
+		if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
+			t.Fatal(err)
+		}
+		for range 320 { // 20 MiB
+			if err := client.ProduceSync(t.Context(), kgo.SliceRecord(make([]byte, 64<<10))).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		client.Close()
+		b.Cluster().ApplyRetention()
+		if got := size(t, dir); got > limit {
+			t.Errorf("%d bytes on disk, limit %d", got, limit)
+		}
+		b.Close()
 	}
 }
 

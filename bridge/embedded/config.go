@@ -128,3 +128,15 @@ func (c Config) limits(t Topic, partitions int32) (bytes, segment int64) {
 	segment = max(share/5, minSegmentBytes)
 	return max(share-segment, segment), segment
 }
+
+// otherLimits returns those of topics that clients create without a retention
+// of their own: as of the smallest partition of Topics.
+func (c Config) otherLimits() (bytes, segment int64) {
+	bytes, segment = c.MaxBytes, max(c.MaxBytes/5, minSegmentBytes)
+	for _, t := range c.Topics {
+		if b, s := c.limits(t, t.Partitions); b < bytes {
+			bytes, segment = b, s
+		}
+	}
+	return bytes, segment
+}

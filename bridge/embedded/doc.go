@@ -15,7 +15,8 @@
 // Limits: retention is bounded in bytes and in time, for all topics together,
 // so that neither the disk nor the memory of a small host fills up. Between
 // two passes of retention a topic may exceed its share by what is written
-// meanwhile, and by one segment.
+// meanwhile, and by one segment. A partition of a topic that a client creates
+// is bounded too, beside that, unless the client says otherwise.
 //
 // Anybody on the host can connect, and not only with a Kafka client. What is no
 // request of Kafka's ends its connection before kfake sees it.
