@@ -129,10 +129,16 @@ func (r *Router) route(ctx context.Context, p *Push, result *Result, where where
 		r.local(ctx, p, result, patience)
 		next := *p
 		next.spread = p.spread || p.To.Kind == ToGroup || len(where.places) > 1
+		here := false
 		for _, place := range where.places {
-			if place.Incarnation != r.cfg.Incarnation {
+			if place.Incarnation == r.cfg.Incarnation {
+				here = true
+			} else {
 				r.forward(ctx, place.Incarnation, &next, result, under)
 			}
+		}
+		if !here && result.Forwarded > 0 {
+			result.Offline = 0 // they are elsewhere: nobody of this node has gone
 		}
 	}
 }
