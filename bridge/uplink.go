@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -106,7 +107,7 @@ func NewUplink(ctx context.Context, cfg UplinkConfig) (*Uplink, error) {
 		it.worker.answered(it, err)
 	}
 	if err := u.connect(ctx); err != nil {
-		return nil, fmt.Errorf("uplink: %w", err)
+		return nil, fmt.Errorf("uplink: Kafka at %s: %w", strings.Join(cfg.Kafka.Brokers, ","), err)
 	}
 	u.workers = make([]*worker, cfg.Workers)
 	for i := range u.workers {

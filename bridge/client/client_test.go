@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,6 +101,29 @@ func TestTail(t *testing.T) {
 	got = tail(t, o, func() { accept(t, u, "dev2", session.Text, "mine") })
 	if diff := cmp.Diff([]string{"dev2 text mine"}, got); diff != "" {
 		t.Errorf("of one principal (-want +got):\n%s", diff)
+	}
+}
+
+// Who tails a broker that ends is told, once.
+func TestTailSaysThatKafkaIsAway(t *testing.T) {
+	b, err := embedded.Start(embedded.Config{Topics: []embedded.Topic{{Name: topics.Uplink, Partitions: 3}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(testContext(t))
+	var told atomic.Int32
+	o := TailOptions{Brokers: []string{b.Addr()}, Topics: topics, Ready: b.Close}
+	o.Away = func(err error) {
+		if told.Add(1); err == nil {
+			t.Error("nothing says why")
+		}
+		time.AfterFunc(time.Second, cancel) // time for more attempts
+	}
+	if err := Tail(ctx, o, func(*Message) error { return errors.New("a message from nowhere") }); err != nil {
+		t.Errorf("Tail: %v, want nil", err)
+	}
+	if n := told.Load(); n != 1 {
+		t.Errorf("told %d times, want once", n)
 	}
 }
 

@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"fmt"
+	"net"
+	"sync/atomic"
 	"time"
 
 	"github.com/limpet-gateway/limpet/bridge"
@@ -34,13 +36,36 @@ type TailOptions struct {
 	// Ready is called when every record written from now on will be seen. May
 	// be nil.
 	Ready func()
+
+	// Away is called with the error when a broker takes no connection any
+	// more, once until one does again: Tail waits for it. May be nil.
+	Away func(error)
+}
+
+// presence tells away once for each time that connections fail.
+type presence struct {
+	away func(error)
+	gone atomic.Bool
+}
+
+// OnBrokerConnect implements kgo.HookBrokerConnect.
+func (p *presence) OnBrokerConnect(_ kgo.BrokerMetadata, _ time.Duration, _ net.Conn, err error) {
+	if was := p.gone.Swap(err != nil); err != nil && !was {
+		p.away(err)
+	}
 }
 
 // Tail calls emit with each message of the uplink, in the order of each
 // partition, until ctx ends (it returns nil then), the limit is reached or emit
 // fails. The message is emit's for the time of the call.
 func Tail(ctx context.Context, o TailOptions, emit func(*Message) error) error {
-	client, err := newClient(o.Brokers)
+	hook := &presence{away: func(err error) {
+		if o.Away != nil && ctx.Err() == nil {
+			o.Away(err)
+		}
+	}}
+	hook.gone.Store(true) // until it has been reached, that it is not is Tail's error
+	client, err := newClient(o.Brokers, kgo.WithHooks(hook))
 	if err != nil {
 		return err
 	}

@@ -108,6 +108,9 @@ func (f *directoryFlags) open(cmd *cobra.Command, use func(context.Context, *red
 	if f.redis == "" {
 		return badUsage(errors.New("--redis is missing: name the Redis that the gateways share, as redis://127.0.0.1:6379"))
 	}
+	if !strings.HasPrefix(f.redis, "redis://") && !strings.HasPrefix(f.redis, "rediss://") {
+		return badUsage(errors.New("--redis: want redis://HOST:PORT, or rediss:// for TLS")) // what was given may hold a password
+	}
 	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
 	r, err := redisdir.Open(ctx, f.redis)

@@ -18,8 +18,8 @@ func newNodesCommand() *cobra.Command {
 		Long: `List the nodes that share a directory in Redis: what is left of the lease, how
 many sessions the node had when it last renewed it, its incarnation, the
 process as it stands in session ids, the partition of the inbox topic that it
-leases, and the address of its API. A dead node is
-listed until another one has cleared up after it.`,
+leases, and the address of its API. A dead node is listed until another one has
+cleared up after it.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return directory.open(cmd, func(ctx context.Context, r *redisdir.Reader) error {

@@ -152,6 +152,7 @@ func TestPushCommandFaults(t *testing.T) {
 		{[]string{"tail", "--api", "127.0.0.1:1"}, exitFailed, []string{"no gateway answers there"}},
 		{[]string{"tail", "--limit", "-1"}, exitBadUsage, []string{"--limit"}},
 		{[]string{"tail", "extra"}, exitBadUsage, []string{"extra"}},
+		{[]string{"nodes", "--redis", "localhost:6379"}, exitBadUsage, []string{"--redis", "redis://HOST:PORT"}},
 	} {
 		_, _, err := runCommand(t, "", c.args...)
 		if err == nil || exitCode(err) != c.code {

@@ -38,6 +38,9 @@ payload. Binary payloads are shown in hexadecimal. It ends with Ctrl-C.`,
 			options.Ready = func() {
 				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "tailing %s on %s\n", options.Topics.Uplink, strings.Join(options.Brokers, ","))
 			}
+			options.Away = func(err error) {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "a broker of Kafka does not answer, waiting for it: %v\n", err)
+			}
 			var line []byte
 			return client.Tail(ctx, options, func(m *client.Message) error {
 				line = m.AppendLine(line[:0])

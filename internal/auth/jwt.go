@@ -249,7 +249,7 @@ func (e *claimError) Error() string { return "claims: " + e.err.Error() }
 func wordsFor(err error) string {
 	var claim *claimError
 	switch {
-	case errors.As(err, &claim):
+	case errors.As(err, &claim), errors.Is(err, jwt.ErrInvalidType): // exp as a text
 		return "a claim of the token is missing or malformed"
 	case errors.Is(err, jwt.ErrTokenExpired):
 		return "the token has expired"

@@ -144,7 +144,11 @@ func (m *webhookMethod) check(ctx context.Context, r *Request) (*Identity, *Deni
 		low := session.Low
 		return &Identity{Priority: &low}, nil
 	case err != nil:
-		return nil, &Denial{Status: 503, Reason: "authentication is not available at the moment", RetryAfter: breakerOpen}
+		denial := &Denial{Status: 503, Reason: "authentication is not available at the moment", RetryAfter: breakerOpen}
+		if last := m.last.Load(); last != nil {
+			denial.detail = *last
+		}
+		return nil, denial
 	case answer.denied != 0:
 		m.denials.put(key, answer.denied)
 		return nil, webhookDenial(answer.denied)

@@ -95,6 +95,9 @@ func TestWebhookFailures(t *testing.T) {
 			if d.Denial.RetryAfter <= 0 {
 				t.Error("503 without Retry-After")
 			}
+			if d.Denial.detail == "" {
+				t.Error("nothing for the log says what was wrong with the answer")
+			}
 		})
 	}
 }

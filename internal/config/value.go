@@ -152,7 +152,7 @@ func shareOf(field *float64) value {
 // switched off: without a limit a control group ends the process instead.
 func memoryLimit(field *MemoryLimit) value {
 	const least, most = 32 << 20, 1 << 50
-	want := "a size of at least 32MiB, or a share from 10% to 90%"
+	want := "a size of at least 32MiB, as 512MiB or 2GiB, or a share from 10% to 90%"
 	print := func(l MemoryLimit) string {
 		if l.Bytes != 0 {
 			return FormatSize(l.Bytes)
