@@ -103,6 +103,9 @@ func TestContainerSaysWhoMust(t *testing.T) {
 		{inDocker, "net.core.somaxconn", Short, `--sysctl net.core.somaxconn="8192"`},
 		{inDocker, "RLIMIT_NOFILE hard", Short, "--ulimit nofile=2001024:2001024"},
 		{inDocker, "cgroup memory limit", Short, "mem_limit"},
+		// As a sandbox shows them that has no such file.
+		{inDocker.with(tree{"proc/sys/net/core/somaxconn": ""}), "net.core.somaxconn", Unknown, `--sysctl net.core.somaxconn="N"`},
+		{inDocker.with(tree{"proc/self/limits": ""}), "RLIMIT_NOFILE hard", Unknown, "--ulimit nofile=N:N"},
 		{inKubernetes, "net.core.somaxconn", Short, "kubelet --allowed-unsafe-sysctls=net.core.somaxconn"},
 		{inKubernetes, "net.ipv4.tcp_rmem", Advised, "securityContext.sysctls (safe since Kubernetes 1.32)"},
 		{inKubernetes, "net.ipv4.tcp_mem", Node, "the node"},

@@ -67,11 +67,20 @@ func whoElsewhere(h Host, row Row) string {
 		}
 		return "the pod: securityContext.sysctls, and its node: kubelet --allowed-unsafe-sysctls=" + p.Name
 	}
-	return fmt.Sprintf("who starts the container: --sysctl %s=%q, or sysctls: in compose", p.Name, row.Target)
+	return fmt.Sprintf("who starts the container: --sysctl %s=%q, or sysctls: in compose", p.Name, aim(row))
+}
+
+// aim is what a setting is to become, as its file takes it, and N where that
+// depends on a value which could not be read: Needed says how much is enough.
+func aim(row Row) string {
+	if raw := row.target.Raw(); raw != "" {
+		return raw
+	}
+	return "N"
 }
 
 func whoProcess(h Host, row Row) string {
-	n := row.target.Raw()
+	n := aim(row)
 	switch h.Container {
 	case "":
 		return fmt.Sprintf("the systemd unit: LimitNOFILE=%s (limpet sysctl render --format systemd); logins: limits.d (--format limits)", n)
