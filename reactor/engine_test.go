@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +13,7 @@ import (
 	"github.com/gobwas/ws"
 	"github.com/gorilla/websocket"
 
+	"github.com/limpet-gateway/limpet/internal/logtest"
 	"github.com/limpet-gateway/limpet/internal/session"
 	"github.com/limpet-gateway/limpet/wsproto"
 )
@@ -223,10 +225,14 @@ func TestCloseSession(t *testing.T) {
 
 func TestHandlerRefuses(t *testing.T) {
 	h := &recorder{onOpen: func(*Opening) *wsproto.Refusal { return wsproto.NewRefusal(403, "not you") }}
-	e := startEngine(t, Config{}, h)
+	logged := &logtest.Log{}
+	e := startEngine(t, Config{Log: slog.New(slog.NewTextHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug}))}, h)
 	c := dialRaw(t, e)
 	c.send([]byte(request("x")))
 	resp := c.expectStatus(403)
+	if text := logged.String(); !strings.Contains(text, "client=127.0.0.1:") || !strings.Contains(text, `status=403 why="not you"`) {
+		t.Errorf("the log does not say whom it refused, and why:\n%s", text)
+	}
 	if body, _ := io.ReadAll(resp.Body); !strings.Contains(string(body), "not you") {
 		t.Errorf("body %q", body)
 	}

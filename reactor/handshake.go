@@ -1,6 +1,9 @@
 package reactor
 
 import (
+	"context"
+	"log/slog"
+
 	"github.com/panjf2000/gnet/v2"
 	"golang.org/x/sys/unix"
 
@@ -137,6 +140,11 @@ func (l *loop) keepRequest(c *conn, buf []byte) {
 
 func (l *loop) refuseRequest(c *conn, refusal *wsproto.Refusal) {
 	l.count.refusedHTTP.Add(1)
+	// A browser keeps status and reason from the page: its operator finds them here.
+	if log := l.engine.cfg.Log; log.Enabled(context.Background(), slog.LevelDebug) {
+		log.Debug("a handshake is refused", "client", l.client(c, l.slab.socket(c)), "session", l.id(c),
+			"status", refusal.Status, "why", refusal.Reason)
+	}
 	l.refuse(c, refusal.AppendResponse(nil))
 }
 

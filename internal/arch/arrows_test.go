@@ -55,7 +55,7 @@ var forTests = []string{
 // testArrows lists what tests may import beyond that: real counterparts to
 // test against.
 var testArrows = map[string][]string{
-	"reactor":           {"internal/proxyheader", "internal/admission"},
+	"reactor":           {"internal/proxyheader", "internal/admission", "internal/logtest"},
 	"bridge":            {"bridge/embedded", "bridge/kafkatest", "internal/logtest"},
 	"registry/redisdir": {"registry/redisdir/redistest", "internal/logtest"},
 	"internal/cluster":  {"registry/redisdir/redistest", "bridge/embedded", "internal/session"},
