@@ -3,6 +3,7 @@ package bridge
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,9 @@ func (r *Router) Route(ctx context.Context, pushes []*Push) ([]Result, error) {
 			return results, fmt.Errorf("route: %w", err)
 		}
 		under[i].settle(&results[i])
+		if results[i].Forwarded > 0 && !slices.ContainsFunc(found[i].places, func(at Place) bool { return at.Incarnation == r.cfg.Incarnation }) {
+			results[i].Offline = 0 // they are elsewhere: nobody of this node has gone
+		}
 		if sent := under[i].sent; sent != nil && !results[i].Spread {
 			// The bus did not take it in time: those who are here get it all the
 			// same, and once, even if it comes by the bus late.
@@ -129,16 +133,10 @@ func (r *Router) route(ctx context.Context, p *Push, result *Result, where where
 		r.local(ctx, p, result, patience)
 		next := *p
 		next.spread = p.spread || p.To.Kind == ToGroup || len(where.places) > 1
-		here := false
 		for _, place := range where.places {
-			if place.Incarnation == r.cfg.Incarnation {
-				here = true
-			} else {
+			if place.Incarnation != r.cfg.Incarnation {
 				r.forward(ctx, place.Incarnation, &next, result, under)
 			}
-		}
-		if !here && result.Forwarded > 0 {
-			result.Offline = 0 // they are elsewhere: nobody of this node has gone
 		}
 	}
 }
