@@ -23,6 +23,22 @@ const (
 	callerSpan   = "00f067aa0ba902b7"
 )
 
+// pushTraced pushes through HTTP as part of apiTrace.
+func (p *process) pushTraced(body string) {
+	p.t.Helper()
+	request, err := http.NewRequestWithContext(p.t.Context(), http.MethodPost, "http://"+p.API+"/v1/push", strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	request.Header.Set("Traceparent", traceparent(apiTrace))
+	request.Header.Set("Content-Type", "application/json")
+	answer, err := http.DefaultClient.Do(request)
+	if err != nil || answer.StatusCode != http.StatusOK {
+		p.t.Fatalf("%v %v", answer, err)
+	}
+	answer.Body.Close()
+}
+
 func traceparent(trace string) string { return "00-" + trace + "-" + callerSpan + "-01" }
 
 // One trace leads from a client's message to who consumes it, one from a
@@ -81,14 +97,7 @@ func TestTraces(t *testing.T) {
 	wantParents(t, collector.Await(t, patience, serviceTrace, "route", "deliver"), map[string]string{"route": "", "deliver": "route"})
 
 	// And through HTTP.
-	request, _ := http.NewRequestWithContext(ctx, http.MethodPost, "http://"+p.API+"/v1/push", strings.NewReader(`{"to":"user:dev1","data":"secret-api"}`))
-	request.Header.Set("Traceparent", traceparent(apiTrace))
-	request.Header.Set("Content-Type", "application/json")
-	answer, err := http.DefaultClient.Do(request)
-	if err != nil || answer.StatusCode != 200 {
-		t.Fatalf("%v %v", answer, err)
-	}
-	answer.Body.Close()
+	p.pushTraced(`{"to":"user:dev1","data":"secret-api"}`)
 	wantParents(t, collector.Await(t, patience, apiTrace, "POST /v1/push", "route", "deliver"),
 		map[string]string{"POST /v1/push": "", "route": "POST /v1/push", "deliver": "route"})
 
@@ -145,14 +154,7 @@ func TestTracesAcrossNodes(t *testing.T) {
 			a, b := nodes[0], nodes[1]
 			bob := b.mustDial("bob")
 			a.awaitAnswer("GET", "/v1/users/bob", "", `"node":"n2"`)
-			request, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+a.API+"/v1/push", strings.NewReader(`{"to":"user:bob","data":"far"}`))
-			request.Header.Set("Traceparent", traceparent(apiTrace))
-			request.Header.Set("Content-Type", "application/json")
-			answer, err := http.DefaultClient.Do(request)
-			if err != nil || answer.StatusCode != 200 {
-				t.Fatalf("%v %v", answer, err)
-			}
-			answer.Body.Close()
+			a.pushTraced(`{"to":"user:bob","data":"far"}`)
 			b.read(bob, "far")
 			for deadline := time.Now().Add(patience); ; time.Sleep(10 * time.Millisecond) {
 				got := wayTo(collector.Spans(), "deliver")
